@@ -1,0 +1,111 @@
+"""harness: what distillation, quantization, pruning and ONNX buy, on your task, on your machine.
+
+The names below are the public API; plugins import nothing else from here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.errors import AssetError, HarnessError, PluginError, StageError, SuiteError, choices, did_you_mean
+    from harness.hookspecs import hookimpl
+    from harness.specs import (
+        Arrays,
+        Batch,
+        BuildRequest,
+        Compressor,
+        CompressorSpec,
+        CompressRequest,
+        Distiller,
+        DistillerSpec,
+        Encoded,
+        Encoder,
+        Example,
+        Facts,
+        Head,
+        Metric,
+        Params,
+        Prepared,
+        Role,
+        Runtime,
+        RuntimeSpec,
+        Session,
+        Source,
+        Student,
+        StudentSpec,
+        Task,
+        TaskSpec,
+    )
+    from harness.text import TokenizerEncoder, padding_id, read_tokenizer, save_encoder, train_wordpiece
+    from harness.weights import load_pretrained, parameter_facts, save_pretrained
+
+__version__ = "0.1.0"
+
+_ERRORS = ("AssetError", "HarnessError", "PluginError", "StageError", "SuiteError", "choices", "did_you_mean")
+_HOOKS = ("hookimpl",)
+_TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
+_WEIGHTS = ("load_pretrained", "parameter_facts", "save_pretrained")
+_MODULES = {
+    **dict.fromkeys(_ERRORS, "errors"),
+    **dict.fromkeys(_HOOKS, "hookspecs"),
+    **dict.fromkeys(_TEXT, "text"),
+    **dict.fromkeys(_WEIGHTS, "weights"),
+}
+
+__all__ = [
+    "Arrays",
+    "AssetError",
+    "Batch",
+    "BuildRequest",
+    "CompressRequest",
+    "Compressor",
+    "CompressorSpec",
+    "Distiller",
+    "DistillerSpec",
+    "Encoded",
+    "Encoder",
+    "Example",
+    "Facts",
+    "HarnessError",
+    "Head",
+    "Metric",
+    "Params",
+    "PluginError",
+    "Prepared",
+    "Role",
+    "Runtime",
+    "RuntimeSpec",
+    "Session",
+    "Source",
+    "StageError",
+    "Student",
+    "StudentSpec",
+    "SuiteError",
+    "Task",
+    "TaskSpec",
+    "TokenizerEncoder",
+    "choices",
+    "did_you_mean",
+    "hookimpl",
+    "load_pretrained",
+    "padding_id",
+    "parameter_facts",
+    "read_tokenizer",
+    "save_encoder",
+    "save_pretrained",
+    "train_wordpiece",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that `--help` loads neither pydantic nor plugins."""
+    if name not in __all__:
+        msg = f"module 'harness' has no attribute '{name}'"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"harness.{_MODULES.get(name, 'specs')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,185 @@
+"""From what a suite writes (`hub:owner/name`, `bundled:package/folder`, a path) to files with a fingerprint."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import AssetError
+from harness.keys import digest
+from harness.specs import Source
+from harness.store import file_hash
+
+DATA_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".ann", ".xml", ".conll"})
+MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".model", ".onnx"})
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A source that is there. `fingerprint` depends on names and contents of the files, never on the place."""
+
+    origin: str
+    root: Path
+    files: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def source(self) -> Source:
+        """The same for a task's `prepare`."""
+        return Source(self.origin, self.root, self.files)
+
+    @property
+    def path(self) -> Path:
+        """The folder, or the file when the asset is one file named by itself."""
+        return self.root / self.files[0] if self.origin.endswith(self.files[0]) else self.root
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A source that is not there, and the ways to provide it. `hub` is set when a download could."""
+
+    what: str
+    remedies: tuple[str, ...]
+    hub: str | None = None
+
+    def __str__(self) -> str:
+        ways = "; ".join(f"({n}) {way}" for n, way in enumerate(self.remedies, 1))
+        return f"{self.what} is not here. To provide it: {ways}"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where assets are looked for, in this order: beside the suite, the offline roots, the hub's cache."""
+
+    suite_folder: Path = field(default_factory=Path.cwd)
+    data_root: Path | None = None
+    models_root: Path | None = None
+
+
+def places(suite_folder: Path, environ: Mapping[str, str] = os.environ) -> Places:
+    """The places of this process: HARNESS_DATA_DIR and HARNESS_MODELS_DIR beside the suite's own folder."""
+    data, models = environ.get("HARNESS_DATA_DIR"), environ.get("HARNESS_MODELS_DIR")
+    return Places(suite_folder, Path(data) if data else None, Path(models) if models else None)
+
+
+def find_data(source: str, where: Places, offline_folder: str | None = None) -> Asset | Missing:
+    """A data source. AssetError for what cannot be a source at all."""
+    kind, _, rest = source.partition(":")
+    if kind == "bundled":
+        return _asset(bundled(rest), f"bundled:{rest}", DATA_SUFFIXES)
+    if kind == "hub":
+        return _hub(rest, "dataset", where.data_root, offline_folder, "HARNESS_DATA_DIR")
+    return _local(source, where.suite_folder, where.data_root, DATA_SUFFIXES, "data", "HARNESS_DATA_DIR")
+
+
+def find_model(name: str, where: Places) -> Asset | Missing:
+    """A checkpoint: a folder or file by path, or `owner/name` in the offline root or on the hub."""
+    if name.startswith("bundled:"):
+        return _asset(bundled(name.partition(":")[2]), name, MODEL_SUFFIXES)
+    local = _local(name, where.suite_folder, where.models_root, MODEL_SUFFIXES, "checkpoint", "HARNESS_MODELS_DIR")
+    if isinstance(local, Asset) or not _is_hub_id(name):
+        return local
+    return _hub(name, "model", where.models_root, None, "HARNESS_MODELS_DIR")
+
+
+def bundled(name: str) -> Path:
+    """`package/folder` inside an installed package, found without importing it."""
+    package, _, inside = name.partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        msg = f"'bundled:{name}': no installed package '{package}'"
+        raise AssetError(msg)
+    return Path(spec.origin).parent / inside
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
+def _local(
+    name: str, folder: Path, root: Path | None, suffixes: frozenset[str], what: str, variable: str
+) -> Asset | Missing:
+    path = Path(name).expanduser()
+    tried = [path] if path.is_absolute() else [folder / path, *([root / path] if root else [])]
+    for candidate in tried:
+        if candidate.exists():
+            return _asset(candidate, name, suffixes)
+    where = ", ".join(f"'{p}'" for p in tried)
+    remedies = (f"put it at {where}", f"set {variable} to the folder that holds '{name}'", "write another path")
+    return Missing(f"{what} '{name}'", remedies)
+
+
+def _hub(name: str, kind: str, root: Path | None, folder: str | None, variable: str) -> Asset | Missing:
+    repo, _, revision = name.partition("@")
+    suffixes = DATA_SUFFIXES if kind == "dataset" else MODEL_SUFFIXES
+    for inside in filter(None, (folder, repo, repo.replace("/", "--"), repo.partition("/")[2])):
+        if root and (root / inside).is_dir():
+            return _asset(root / inside, f"{inside} in {variable}", suffixes)
+    cached = _cached(repo, kind, revision or None)
+    if cached:
+        return _asset(cached, f"hub:{repo}@{cached.name[:12]}", suffixes)
+    offline = f"set {variable} to a folder that holds '{folder or repo}'"
+    remedies = (f"let 'harness run' fetch hub:{repo} (needs network)", offline, "give a path in the suite")
+    return Missing(f"{kind} '{repo}'", remedies, hub=name)
+
+
+def _cached(repo: str, kind: str, revision: str | None) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repo, repo_type=kind, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    except HFValidationError as error:
+        msg = f"'{repo}' is not a hub id: {error}"
+        raise AssetError(msg) from error
+
+
+def fetch(missing: Missing, kind: str) -> None:
+    """Download what is missing into the hub's cache. AssetError with the remedies when that fails."""
+    from huggingface_hub import snapshot_download
+
+    repo, _, revision = (missing.hub or "").partition("@")
+    suffixes = DATA_SUFFIXES if kind == "dataset" else MODEL_SUFFIXES
+    try:
+        patterns = [f"*{suffix}" for suffix in sorted(suffixes)]
+        snapshot_download(repo, repo_type=kind, revision=revision or None, allow_patterns=patterns)
+    except Exception as error:
+        reason = str(error).splitlines()[0][:200]
+        msg = f"{missing} — fetching failed: {type(error).__name__}: {reason}"
+        raise AssetError(msg) from error
+
+
+def _asset(path: Path, origin: str, suffixes: frozenset[str]) -> Asset | Missing:
+    if path.is_file():
+        root, files = path.parent, (path.name,)
+    else:
+        root = path
+        files = tuple(sorted(str(p.relative_to(path)) for p in path.rglob("*") if _wanted(p, path, suffixes)))
+    if not files:
+        return Missing(f"any file of a known kind in '{path}'", (f"put one of {sorted(suffixes)} there",))
+    return Asset(origin, root, files, _fingerprint(root, files))
+
+
+def _wanted(path: Path, root: Path, suffixes: frozenset[str]) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.is_file() and path.suffix in suffixes and not hidden
+
+
+def _fingerprint(root: Path, files: tuple[str, ...]) -> str:
+    return digest([[name, _hash((root / name).resolve(), *_state(root / name))] for name in files])
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash(path: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001 - a changed file is another cache line
+    return file_hash(path)

@@ -1,0 +1,134 @@
+"""What several commands share: options, opening a suite, the store, the context of a plan."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.assets import places
+from harness.errors import NothingSelected, SuiteError
+from harness.measuring.machine import detect, versions
+from harness.plan import Context, Plan, Weights
+from harness.planner import make_plan
+from harness.plugins import Registry, load_registry
+from harness.rehearse import rehearsal
+from harness.store import Store
+from harness.suite import Cell, Suite, load_suite, select
+
+QUICKSTART = "suites/quickstart.toml"
+LIBRARIES = (
+    "harness", "torch", "transformers", "tokenizers", "accelerate", "onnx", "onnxruntime", "onnxscript", "optimum",
+    "numpy", "safetensors", "datasets", "pydantic", "pluggy",
+)  # fmt: skip
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def suite_options(command: F) -> F:
+    """The options of every command that reads a suite."""
+    for option in reversed(
+        (
+            click.argument("suite", default=QUICKSTART),
+            click.option("--only", metavar="AXIS=VALUE,…", help="Only these cells, e.g. model=lstm*,compress=int8."),
+            click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the suite."),
+            click.option("--rehearse", is_flag=True, help="Bundled samples, miniature models, a handful of steps."),
+            click.option(
+                "--weights",
+                type=click.Choice(["given", "random"]),
+                default="given",
+                show_default=True,
+                help="'random': the exact architectures untrained; sizes and speeds are real, quality is left out.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A suite, ready to be planned."""
+
+    suite: Suite
+    registry: Registry
+    cells: tuple[Cell, ...]
+    context: Context
+    mode: str  # "real", "rehearsal" or "random"
+    command: str  # how to run it again
+    machine: dict[str, Any]
+
+    def plan(self) -> Plan:
+        """The plan of the selected cells."""
+        return make_plan(self.suite, self.context, self.cells)
+
+    @property
+    def report_name(self) -> str:
+        """`rureviews`, `rureviews.rehearsal` or `rureviews.random`."""
+        return self.suite.name if self.mode == "real" else f"{self.suite.name}.{self.mode}"
+
+
+def open_suite(suite: str, only: str | None, overrides: tuple[str, ...], *, rehearse: bool, weights: Weights) -> Opened:
+    """Load and check a suite and what it needs. SuiteError, NothingSelected."""
+    if rehearse and weights == "random":
+        msg = "--rehearse and --weights random exclude each other: the one makes models small, the other exact"
+        raise SuiteError(msg)
+    registry = load_registry()
+    for who, why in registry.broken.items():
+        click.echo(f"warning: plugin '{who}' failed to load: {why}", err=True)
+    loaded = load_suite(suite_path(suite), registry, overrides)
+    cells = select(loaded.cells, only) if only else loaded.cells
+    if not cells:
+        msg = f"--only {only}: no cell is left of {len(loaded.cells)}"
+        raise NothingSelected(msg)
+    machine = detect()
+    folder = loaded.path.parent if loaded.path else Path.cwd()
+    found = versions(LIBRARIES)
+    context = Context(
+        registry=registry,
+        places=places(folder),
+        machine={"isa": machine.isa, "identity": machine.identity_key()},
+        library_version=lambda name: found.get(name) or versions([name])[name],
+        weights=weights,
+    )
+    words = ["harness", "run", suite, *(["--rehearse"] if rehearse else [])]
+    words += ["--weights random"] if weights == "random" else []
+    words += [f"--set {override}" for override in overrides]
+    return Opened(
+        suite=rehearsal(loaded, registry) if rehearse else loaded,
+        registry=registry,
+        cells=cells,
+        context=context,
+        mode="rehearsal" if rehearse else "random" if weights == "random" else "real",
+        command=" ".join(words),
+        machine=machine.as_json(),
+    )
+
+
+def suite_path(name: str) -> Path:
+    """The path as given, or the quickstart that is installed with the harness when none was given."""
+    path = Path(name)
+    if name != QUICKSTART or path.exists():
+        return path
+    installed = (Path(__file__).parents[2] / name, Path(sys.prefix) / "share" / "harness" / name)
+    return next((place for place in installed if place.exists()), path)
+
+
+def open_store() -> Store:
+    """The store of this working folder, or the one of HARNESS_STORE."""
+    return Store(Path(os.environ.get("HARNESS_STORE") or ".harness"))
+
+
+def talk(text: str) -> None:
+    """Say something to the person: on stderr, so that stdout stays data."""
+    click.echo(text, err=True)
+
+
+def on_terminal() -> bool:
+    """Is a person watching stderr live?"""
+    plain = os.environ.get("CI") or os.environ.get("TERM") == "dumb"
+    return sys.stderr.isatty() and not plain

@@ -1,0 +1,118 @@
+"""What a person sees while a suite runs: live bars on a terminal, one plain line per stage elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Protocol
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from harness.cli.common import on_terminal
+from harness.estimate import duration
+from harness.executors import Event
+from harness.keys import Stage
+from harness.plan import Plan
+from harness.runner import Outcome
+
+
+class Display(Protocol):
+    """Watches a run; used as a context manager around it."""
+
+    def __enter__(self) -> Display: ...
+    def __exit__(self, *error: object) -> None: ...
+    def __call__(self, what: str, stage: Stage, event: Event | Outcome) -> None:
+        """Take note of what happened to a stage."""
+
+
+def make_display(plan: Plan) -> Display:
+    """Live on a terminal, plain otherwise."""
+    return Live(plan) if on_terminal() else Plain(plan)
+
+
+class Plain:
+    """One line when a stage starts slow work and one when it ends; nothing for what was in the store."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.total, self.done = len(plan.stages), 0
+        self.last = time.monotonic()
+
+    def __enter__(self) -> Plain:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def __call__(self, what: str, stage: Stage, event: Event | Outcome) -> None:
+        """Print what ended; every 30 s also what goes on."""
+        if isinstance(event, Outcome):
+            self.done += 1
+            if event.status != "cached":
+                click.echo(f"[{self.done}/{self.total}] {_ended(stage, event)}", err=True)
+                self.last = time.monotonic()
+        elif what == "progress" and time.monotonic() - self.last > 30:
+            self.last = time.monotonic()
+            click.echo(f"[{self.done}/{self.total}] … {stage.label}: {event.note} {event.done}/{event.total}", err=True)
+
+
+class Live:
+    """One bar for the run and one per running stage."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self.progress = Progress(*columns, console=self.console, transient=True)
+        self.whole = self.progress.add_task("stages", total=len(plan.stages))
+        self.bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Live:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def __call__(self, what: str, stage: Stage, event: Event | Outcome) -> None:
+        """Move the bars."""
+        if isinstance(event, Outcome):
+            self._ended(stage, event)
+        elif what == "started":
+            self.bars[stage.key] = self.progress.add_task(stage.label, total=None)
+        else:
+            note = f"{stage.label}: {event.note}"[:70]
+            self.progress.update(self.bars[stage.key], completed=event.done, total=event.total, description=note)
+
+    def _ended(self, stage: Stage, outcome: Outcome) -> None:
+        self.progress.advance(self.whole)
+        if stage.key in self.bars:
+            self.progress.remove_task(self.bars.pop(stage.key))
+        if outcome.status != "cached":
+            self.console.print(_ended(stage, outcome), markup=False, highlight=False)
+
+
+def _ended(stage: Stage, outcome: Outcome) -> str:
+    if outcome.status == "ok":
+        return f"done     {stage.label} ({duration(outcome.seconds)})"
+    reason = printable(outcome.reason.splitlines()[0] if outcome.reason else "")
+    return f"{outcome.status:8} {stage.label}: {reason}"
+
+
+def printable(text: str) -> str:
+    """Third-party text without control characters, so that it cannot drive the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def counts(outcomes: dict[str, Outcome] | object, seconds: float) -> str:
+    """`12 stages done, 1 failed, 30 from the store, in 41 s`."""
+    assert isinstance(outcomes, dict)  # noqa: S101 - narrows for the type checker
+    found = Counter(outcome.status for outcome in outcomes.values())
+    words = {"ok": "done", "failed": "failed", "not run": "not run", "cached": "from the store"}
+    parts = [f"{found[status]} {word}" for status, word in words.items() if found[status] or status == "ok"]
+    return f"stages: {', '.join(parts)}, in {duration(seconds)}"

@@ -1,0 +1,87 @@
+"""`harness list`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from harness.cli.common import talk
+from harness.errors import SuiteError, choices, did_you_mean
+from harness.keys import Json
+from harness.plugins import KINDS, Registered, Registry, load_registry
+
+
+@click.command(
+    name="list",
+    epilog="""\b
+Examples:
+  harness list
+  harness list compressors
+  harness list compressors onnx-int8""",
+)
+@click.argument("kind", required=False)
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def command(kind: str | None, name: str | None, as_json: bool) -> int:
+    """List tasks, students, distillers, compressors and runtimes, or describe one with its params."""
+    registry = load_registry()
+    kinds = [_kind(kind)] if kind else list(KINDS)
+    for who, why in registry.broken.items():
+        talk(f"warning: plugin '{who}' failed to load: {why}")
+    if name:
+        entry = registry.entry(kinds[0], name)
+        click.echo(json.dumps(_describe(entry), ensure_ascii=False, indent=1) if as_json else _card(entry))
+    elif as_json:
+        found = {k: [_describe(entry) for entry in registry.components[k]] for k in kinds}
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        _table(registry, kinds)
+    return 0
+
+
+def _kind(word: str) -> str:
+    singular = word.removesuffix("s")
+    if singular not in KINDS:
+        plural = [f"{kind}s" for kind in KINDS]
+        msg = f"'{word}' is not a kind of component.{did_you_mean(word, plural)} Known: {choices(plural)}"
+        raise SuiteError(msg)
+    return singular
+
+
+def _table(registry: Registry, kinds: list[str]) -> None:
+    for kind in kinds:
+        click.echo(f"{kind}s")
+        for entry in registry.components[kind]:
+            click.echo(f"  {entry.spec.name:14} {entry.spec.summary}  [{entry.provider}]")
+
+
+def _describe(entry: Registered) -> dict[str, Json]:
+    spec = entry.spec
+    return {
+        "name": spec.name,
+        "full_name": entry.full_name,
+        "kind": spec.kind,
+        "summary": spec.summary,
+        "version": spec.version,
+        "provider": str(entry.provider),
+        "reference": spec.reference,
+        "params": spec.params.model_json_schema().get("properties", {}),
+    }
+
+
+def _card(entry: Registered) -> str:
+    facts = _describe(entry)
+    lines = [f"{facts['kind']} {facts['name']} (version {facts['version']}, {facts['provider']})", facts["summary"]]
+    lines += [f"reference: {facts['reference']}"] if facts["reference"] else []
+    lines += ["params:"] if facts["params"] else ["no params"]
+    return "\n".join([*lines, *(f"  {n:22} {_type(schema)}" for n, schema in facts["params"].items())])
+
+
+def _type(schema: dict[str, Any]) -> str:
+    options = schema.get("anyOf") or [schema]
+    names = [str(o.get("enum") or o.get("type", "value")) for o in options]
+    default = f", default {json.dumps(schema['default'], ensure_ascii=False)}" if "default" in schema else ", required"
+    said = f"; {schema['description']}" if "description" in schema else ""
+    return f"{' or '.join(names)}{default}{said}"

@@ -1,0 +1,117 @@
+"""`harness new`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from harness.assets import Missing, find_data, find_model, places
+from harness.cli.common import talk
+from harness.errors import AssetError, SuiteError
+from harness.plugins import load_registry
+from harness.suite import parse_suite
+
+TEMPLATE = """\
+schema = 1
+
+[suite]
+name = {name}
+title = {title}
+anchor = {{ model = "teacher", compress = "none" }}
+
+[task]
+use = {task}
+source = {source}
+
+[models.teacher]
+use = "transformer"
+{teacher}
+
+[models.student]
+use = "lstm"
+train = {{ distil = "finetune", epochs = 5, learning_rate = 2e-3 }}
+
+[models.student-kd]
+use = "lstm"
+train = {{ distil = "kd", teacher = "teacher", epochs = 5, learning_rate = 2e-3 }}
+
+[chains]
+int8 = ["torch-int8"]
+onnx = ["onnx"]
+onnx-int8 = ["onnx", "onnx-int8"]
+
+[matrix]
+compress = ["none", "int8", "onnx", "onnx-int8"]
+seed = [1, 2, 3]
+
+[measure]
+retention = {{ of = "teacher", metric = {metric}, at_least = [0.95, 0.99] }}
+"""
+
+
+@click.group(
+    name="new",
+    epilog="""\b
+Example:
+  harness new suite --task sentiment --data reviews.csv""",
+)
+def command() -> None:
+    """Write a suite for your own data."""
+
+
+@command.command(
+    name="suite",
+    epilog="""\b
+Examples:
+  harness new suite --task sentiment --data reviews.csv
+  harness new suite --task sentiment --data reviews.csv --model checkpoints/my-bert --out suites/mine.toml""",
+)
+@click.option("--task", required=True, help="A task of `harness list tasks`.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="A file or folder of your data.")
+@click.option("--model", help="A checkpoint folder or hub id for the teacher; without it one is trained from nothing.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default: suites/<name of the data>.toml.")
+def suite(task: str, data: Path, model: str | None, out: Path | None) -> int:
+    """Write a suite: your data, a teacher, two students, four chains. Never over an existing file."""
+    registry = load_registry()
+    spec = registry.task(task)
+    name = re.sub(r"[^a-z0-9]+", "-", data.stem.lower()).strip("-") or "mine"
+    out = out or Path("suites") / f"{name}.toml"
+    if out.exists():
+        msg = f"{out} exists already; give another name with --out"
+        raise SuiteError(msg)
+    for found in (find_data(str(data.absolute()), places(out.parent)), *_checkpoint(model, out)):
+        if isinstance(found, Missing):
+            raise AssetError(str(found))
+    text = TEMPLATE.format(
+        name=_quoted(name),
+        title=_quoted(f"{data.name}: distillation × quantization × ONNX"),
+        task=_quoted(task),
+        source=_quoted(str(data.absolute())),
+        teacher=_teacher(model),
+        metric=_quoted(spec.metrics[0].name),
+    )
+    parse_suite(text, registry, path=out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    click.echo(str(out))
+    talk(f"next: harness plan {out} && harness run {out} --rehearse && harness run {out}")
+    return 0
+
+
+def _checkpoint(model: str | None, out: Path) -> list[object]:
+    return [find_model(model, places(out.parent))] if model and not model.startswith("hub:") else []
+
+
+def _teacher(model: str | None) -> str:
+    if model is None:
+        lines = 'hidden_size = 128\nlayers = 2\ntrain = { distil = "finetune", epochs = 5, learning_rate = 5e-4 }'
+        return f"# no checkpoint given: trained from nothing\n{lines}"
+    found = str(Path(model).absolute()) if Path(model).exists() else model
+    return f'checkpoint = {_quoted(found)}\ntrain = {{ distil = "finetune", epochs = 3, learning_rate = 2e-5 }}'
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

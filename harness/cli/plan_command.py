@@ -1,0 +1,82 @@
+"""`harness plan`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import click
+
+from harness.cli.common import open_store, open_suite, suite_options
+from harness.cli.display import printable
+from harness.estimate import estimate
+from harness.plan import Plan, Weights
+from harness.store import Store
+
+
+@click.command(
+    name="plan",
+    epilog="""\b
+Examples:
+  harness plan suites/quickstart.toml
+  harness plan suites/rureviews.toml --cells --only model=lstm*""",
+)
+@suite_options
+@click.option("--cells", is_flag=True, help="List every cell.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as JSON on stdout.")
+def command(
+    suite: str,
+    only: str | None,
+    overrides: tuple[str, ...],
+    rehearse: bool,
+    weights: Weights,
+    cells: bool,
+    as_json: bool,
+) -> int:
+    """Show what a run would do. Nothing is executed."""
+    opened = open_suite(suite, only, overrides, rehearse=rehearse, weights=weights)
+    plan, store = opened.plan(), open_store()
+    there = {key for key in plan.stages if store.entry(key)}
+    if as_json:
+        click.echo(json.dumps(_as_json(plan, there), ensure_ascii=False, indent=1))
+        return 0
+    _summary(plan, store, there, suite)
+    if cells:
+        _cells(plan, there)
+    click.echo("nothing was executed")
+    return 2 if plan.missing else 0
+
+
+def _summary(plan: Plan, store: Store, there: set[str], suite: str) -> None:
+    axes = {name: len(values) for name, values in plan.suite.axes.items() if len(values) > 1}
+    shape = " × ".join(f"{count} {name}" for name, count in axes.items()) or "one cell"
+    skipped = [cell for cell in plan.cells if cell.skipped]
+    click.echo(f"{suite}: {plan.suite.title}")
+    click.echo(f"axes: {shape} → {len(plan.cells)} cells, {len(skipped)} skipped")
+    kinds = Counter(stage.kind for stage in plan.stages.values())
+    cached = Counter(plan.stages[key].kind for key in there)
+    listed = ", ".join(f"{count} {kind} ({cached[kind]} in the store)" for kind, count in kinds.items())
+    click.echo(f"stages: {len(plan.stages)} unique, {len(there)} in the store: {listed}")
+    todo = [stage for key, stage in plan.stages.items() if key not in there]
+    click.echo(f"to run: {len(todo)} stages; {estimate(todo, store)}" if todo else "to run: nothing")
+    for cell in skipped:
+        click.echo(f"skipped  {cell.cell.id}: {printable(cell.skipped or '')}")
+    for missing in plan.missing:
+        click.echo(f"missing  {printable(str(missing))}")
+
+
+def _cells(plan: Plan, there: set[str]) -> None:
+    for cell in plan.cells:
+        todo = [plan.stages[key].kind for key in cell.keys if key not in there]
+        state = "skipped" if cell.skipped else f"run {', '.join(todo)}" if todo else "in the store"
+        click.echo(f"  {cell.cell.id}: {state}")
+
+
+def _as_json(plan: Plan, there: set[str]) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "suite": plan.suite.name,
+        "cells": [{"cell": c.cell.id, "skipped": c.skipped, "stages": list(c.keys)} for c in plan.cells],
+        "stages": {k: {**s.identity, "label": s.label, "in_store": k in there} for k, s in plan.stages.items()},
+        "missing": [str(missing) for missing in plan.missing],
+    }

@@ -1,0 +1,102 @@
+"""Prepared data and predictions on disk: JSONL per role, numpy arrays per unit. Nothing here is ever pickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import StageError
+from harness.specs import Example, Facts
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES = "examples.jsonl"
+META = "meta.json"
+
+
+def write_examples(folder: Path, examples: Sequence[Example]) -> None:
+    """One JSON object per line."""
+    folder.mkdir(parents=True)
+    lines = (json.dumps(example, ensure_ascii=False, sort_keys=True) for example in examples)
+    (folder / EXAMPLES).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """The examples of one role."""
+    with (folder / EXAMPLES).open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented JSON; the folder is made when it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON of a file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What prepared data says of itself. `labels` is the order of class ids."""
+
+    labels: tuple[str, ...]
+    counts: Mapping[str, int]
+    facts: Facts
+
+
+def read_meta(folder: Path) -> Meta:
+    """The `meta` output of a prepare stage."""
+    data = read_json(folder / META)
+    return Meta(tuple(data["labels"]), data["counts"], data["facts"])
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Raw outputs per unit, in the order of the data: `values` is memory-mapped float32 [units, C].
+
+    `offsets` [examples + 1] says which units belong to an example; one unit each when it is None.
+    """
+
+    ids: tuple[str, ...]
+    values: np.ndarray
+    offsets: np.ndarray | None = None
+
+    def per_example(self) -> list[np.ndarray]:
+        """One array per example: [C] where an example is one unit, [units, C] otherwise."""
+        if self.offsets is None:
+            return list(self.values)
+        return [self.values[a:b] for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+
+
+def write_predictions(folder: Path, ids: Sequence[str], outputs: Sequence[np.ndarray]) -> None:
+    """Store logits, float32, one or several units per example."""
+    import numpy as np
+
+    folder.mkdir(parents=True)
+    write_json(folder / "ids.json", list(ids))
+    if outputs and outputs[0].ndim == 1:
+        np.save(folder / "logits.npy", np.stack(outputs).astype(np.float32), allow_pickle=False)
+        return
+    np.save(folder / "logits.npy", np.concatenate(list(outputs)).astype(np.float32), allow_pickle=False)
+    lengths = [len(output) for output in outputs]
+    np.save(folder / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64), allow_pickle=False)
+
+
+def read_predictions(folder: Path, examples: Sequence[Example]) -> Predictions:
+    """Predictions about exactly these examples. StageError when they are about others."""
+    import numpy as np
+
+    ids = tuple(read_json(folder / "ids.json"))
+    if ids != tuple(example["id"] for example in examples):
+        msg = f"{folder}: predictions are about other examples than the data they are used with"
+        raise StageError(msg)
+    offsets = folder / "offsets.npy"
+    values = np.load(folder / "logits.npy", mmap_mode="r", allow_pickle=False)
+    return Predictions(ids, values, np.load(offsets, allow_pickle=False) if offsets.exists() else None)

@@ -1,0 +1,57 @@
+"""Errors that a person can act on, their exit codes, and the two helpers that word them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class HarnessError(Exception):
+    """An expected problem: its text is shown without a traceback and decides the exit code."""
+
+    exit_code = 3
+
+
+class SuiteError(HarnessError):
+    """The suite or the command line is wrong. Carries every problem found, one line each."""
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class AssetError(SuiteError):
+    """Data or a checkpoint is missing, unreadable or not what it should be."""
+
+
+class PluginError(SuiteError):
+    """A plugin broke its contract or could not be loaded, and the suite needs it."""
+
+
+class NothingSelected(HarnessError):
+    """`--only` left no cell."""
+
+    exit_code = 5
+
+
+class StageError(HarnessError):
+    """A stage cannot do its work on this input; fails its cells, never the run."""
+
+    exit_code = 1
+
+
+class StoreError(HarnessError):
+    """The store cannot be read or written."""
+
+
+def choices(names: Iterable[str]) -> str:
+    """`'a', 'b', 'c'`, sorted, for the end of a message."""
+    return ", ".join(f"'{name}'" for name in sorted(names)) or "none"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` with a leading space, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

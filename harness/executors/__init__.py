@@ -1,0 +1,38 @@
+"""Executors run stages somewhere; the runner owns the DAG and asks them one ready stage at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from harness.keys import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What an executor reports of a stage: `progress`, `done` or `failed`."""
+
+    kind: str
+    key: str
+    done: int = 0
+    total: int = 0
+    note: str = ""
+    seconds: float = 0.0
+    reason: str = ""
+    log: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Executor(Protocol):
+    """Somewhere to run stages."""
+
+    capacity: int
+
+    def submit(self, stage: Stage) -> None:
+        """Start a stage; called only while fewer than `capacity` run."""
+
+    def wait(self, timeout: float) -> list[Event]:
+        """What happened; blocks for at most `timeout` seconds when nothing did."""
+
+    def close(self) -> None:
+        """Stop everything that still runs, at once."""

@@ -1,0 +1,76 @@
+"""A plan: cells and the unique stages behind them. Data only; `planner` makes it, `runner` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.assets import Missing, Places
+from harness.keys import Ref, Stage, digest
+from harness.plugins import Registry
+from harness.suite.types import Cell, Suite
+
+Weights = Literal["given", "random"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a plan depends on besides the suite. `machine` has `isa` (str) and `identity` (JSON)."""
+
+    registry: Registry
+    places: Places
+    machine: Mapping[str, Any]
+    library_version: Callable[[str], str]
+    weights: Weights = "given"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellPlan:
+    """Which stages make a cell. `subject` is the cell's name inside its measure stage."""
+
+    cell: Cell
+    skipped: str | None = None
+    build: str | None = None
+    train: tuple[str, ...] = ()
+    compress: tuple[str, ...] = ()
+    artifact: Ref | None = None
+    predict: str | None = None
+    score: str | None = None
+    measure: str | None = None
+    subject: str | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its own stages, in the order in which data flows."""
+        named = (self.build, *self.train, *self.compress, self.predict, self.score, self.measure)
+        return tuple(key for key in named if key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Cells and their unique stages; a stage comes after its inputs."""
+
+    suite: Suite
+    cells: tuple[CellPlan, ...]
+    stages: Mapping[str, Stage]
+    missing: tuple[Missing, ...] = ()
+
+    def ancestors(self, keys: tuple[str, ...]) -> list[str]:
+        """The given stages and all that they need, inputs first."""
+        seen: dict[str, None] = {}
+
+        def visit(key: str) -> None:
+            if key not in seen:
+                for ref in self.stages[key].inputs.values():
+                    visit(ref.key)
+                seen[key] = None
+
+        for key in keys:
+            visit(key)
+        return list(seen)
+
+
+def suite_digest(suite: Suite) -> str:
+    """Identity of a suite's text and overrides, for records."""
+    return digest([suite.text, list(suite.overrides)])

@@ -1,0 +1,389 @@
+"""From a suite to a DAG of stages: pure, no disk but fingerprints of assets, no heavy import, nothing executed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from harness.assets import Asset, Missing, find_data, find_model
+from harness.errors import SuiteError
+from harness.keys import Ref, Stage, identity_params
+from harness.plan import CellPlan, Context, Plan
+from harness.specs import CompressorSpec, Spec
+from harness.suite.bind import bind
+from harness.suite.types import Cell, ChainStep, ModelConfig, SpeedConfig, StepConfig, Suite, TaskConfig
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A model that stands: where, and through which stages."""
+
+    ref: Ref
+    build: str
+    train: tuple[str, ...]
+
+
+@dataclass
+class Planner:
+    """Builds stages, each once. `_memo` keeps what cells share, so that 10,000 cells stay cheap."""
+
+    suite: Suite
+    context: Context
+    stages: dict[str, Stage] = field(default_factory=dict)
+    missing: dict[str, Missing] = field(default_factory=dict)
+    _memo: dict[Any, Any] = field(default_factory=dict)
+
+    def add(self, stage: Stage) -> Stage:
+        """Register a stage; the same key twice is one stage."""
+        return self.stages.setdefault(stage.key, stage)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Memoise by a hashable key."""
+        if key not in self._memo:
+            self._memo[key] = make()
+        return self._memo[key]
+
+    def libraries(self, spec: Spec) -> dict[str, str]:
+        """The versions that the spec says matter."""
+        return {name: self.context.library_version(name) for name in spec.libraries}
+
+    def component(self, kind: str, name: str) -> str:
+        """The full name that goes into keys."""
+        return self.context.registry.entry(kind, name).full_name
+
+    # ---------------------------------------------------------------------------------------------------------- prepare
+
+    def prepare(self, task: TaskConfig, data: str | None = None) -> Stage:
+        """The task's data, or a transfer set."""
+        return self.once(("prepare", id(task), data), lambda: self._prepare(task, data))  # type: ignore[no-any-return]
+
+    def _prepare(self, task: TaskConfig, data: str | None) -> Stage:
+        spec = self.context.registry.task(task.use)
+        source = self.suite.data[data] if data else task.source or spec.default_source
+        if source is None:
+            msg = f"task '{task.use}' has no data of its own: give task.source (a file, a folder, or hub:owner/name)"
+            raise SuiteError(msg)
+        folder = None if task.source or data else spec.offline_folder
+        asset = self.found(find_data(source, self.context.places, folder))
+        roles = ["transfer"] if data else list(spec.roles)
+        return self.add(
+            Stage(
+                kind="prepare",
+                component=self.component("task", task.use),
+                version=spec.version,
+                params={**identity_params(spec, task.params), "roles": roles},
+                data={"source": asset.fingerprint if isinstance(asset, Asset) else f"missing:{source}"},
+                libraries=self.libraries(spec),
+                options={"task": task.use, "params": _dump(task), "asset": _asset_json(asset)},
+                label=f"prepare {data or task.use}",
+            )
+        )
+
+    def found(self, asset: Asset | Missing) -> Asset | Missing:
+        """Note what is missing; the plan goes on and says so."""
+        if isinstance(asset, Missing):
+            self.missing.setdefault(asset.what, asset)
+        return asset
+
+    # ------------------------------------------------------------------------------------------------------------ build
+
+    def build(self, task: TaskConfig, model: ModelConfig, seed: int) -> Stage:
+        """The stored start of a model: every distiller, β and epoch shares it."""
+        spec = self.context.registry.student(model.use)
+        prepared = self.prepare(task)
+        assets = {n: self._model_asset(str(v)) for n in spec.assets if (v := getattr(model.params, n)) is not None}
+        inputs = {"meta": Ref(prepared.key, "meta"), **self._init_inputs(task, model)}
+        if spec.reads_text(model.params):
+            inputs["data"] = Ref(prepared.key, "train")
+        keep = {} if "keep" not in model.init else {"init.keep": model.init["keep"]}
+        random = {"random_weights": True} if self.context.weights == "random" else {}
+        return self.add(
+            Stage(
+                kind="build",
+                component=self.component("student", model.use),
+                version=spec.version,
+                params={
+                    **identity_params(spec, model.params, frozenset(spec.assets)),
+                    **({} if task.max_length == 128 else {"max_length": task.max_length}),
+                    **keep,
+                    **random,
+                },
+                seed=seed,
+                inputs=inputs,
+                data={n: a.fingerprint if isinstance(a, Asset) else f"missing:{a.what}" for n, a in assets.items()},
+                libraries=self.libraries(spec),
+                options={
+                    "student": model.use,
+                    "head": self.context.registry.task(task.use).head,
+                    "task": {"use": task.use, "params": _dump(task)},
+                    "params": model.params.model_dump(mode="json"),
+                    "assets": {n: str(a.path) for n, a in assets.items() if isinstance(a, Asset)},
+                    "max_length": task.max_length,
+                },
+                label=f"build {model.name} seed {seed}",
+            )
+        )
+
+    def _model_asset(self, name: str) -> Asset | Missing:
+        return self.found(self.once(("asset", name), lambda: find_model(name, self.context.places)))
+
+    def _init_inputs(self, task: TaskConfig, model: ModelConfig) -> dict[str, Ref]:
+        named = {name: other for name, other in model.init.items() if name != "keep"}
+        return {f"init.{name}": self.teacher(task, str(other)).ref for name, other in named.items()}
+
+    # ------------------------------------------------------------------------------------------------------------ train
+
+    def teacher(self, task: TaskConfig, name: str) -> _Made:
+        """A model as others learn from it: with the first seed, whatever the cell's."""
+        return self.model(task, self.suite.models[name], self.first_seed, None)
+
+    @property
+    def first_seed(self) -> int:
+        """The seed of teachers and of measured artifacts."""
+        return int(self.suite.axes["seed"][0])  # type: ignore[arg-type]
+
+    def model(self, task: TaskConfig, model: ModelConfig, seed: int, epoch: int | None) -> _Made:
+        """Build, then every training step."""
+        return self.once(("model", id(task), id(model), seed, epoch), lambda: self._model(task, model, seed, epoch))  # type: ignore[no-any-return]
+
+    def _model(self, task: TaskConfig, model: ModelConfig, seed: int, epoch: int | None) -> _Made:
+        start = self.build(task, model, seed)
+        ref, trained = Ref(start.key), []
+        if self.context.weights == "random":
+            return _Made(ref, start.key, ())
+        for number, step in enumerate(model.train):
+            last = number == len(model.train) - 1
+            stage = self._train(task, model, step, ref, seed, epochs=self._epochs(model) if last else ())
+            ref = Ref(stage.key, self._output(step, stage, epoch if last else None))
+            trained.append(stage.key)
+        return _Made(ref, start.key, tuple(trained))
+
+    def _epochs(self, model: ModelConfig) -> tuple[int, ...]:
+        wanted = self.suite.axes.get("epoch", ())
+        cells = any(c["model"] == model.name and c["epoch"] is not None for c in self.suite.cells) if wanted else False
+        return tuple(int(value) for value in wanted if value is not None) if cells else ()
+
+    @staticmethod
+    def _output(step: StepConfig, stage: Stage, epoch: int | None) -> str:
+        outputs = stage.params.get("outputs")
+        if not outputs:
+            return step.loop.select
+        return f"epoch-{epoch}" if epoch else str(outputs[-1])
+
+    def _train(
+        self, task: TaskConfig, model: ModelConfig, step: StepConfig, start: Ref, seed: int, epochs: tuple[int, ...]
+    ) -> Stage:
+        spec = self.context.registry.distiller(step.distil)
+        prepared = self.prepare(task)
+        data = Ref(self.prepare(task, step.on).key, "transfer") if step.on else Ref(prepared.key, "train")
+        inputs = {"start": start, "data": data, "dev": Ref(prepared.key, "dev"), "meta": Ref(prepared.key, "meta")}
+        for number, name in enumerate(step.teacher):
+            inputs[f"teacher.{number}"] = Ref(self._predict(task, self.teacher(task, name).ref, (), data, name).key)
+        loop = step.loop.model_dump(mode="json", exclude_defaults=True)
+        return self.add(
+            Stage(
+                kind="train",
+                component=self.component("distiller", step.distil),
+                version=spec.version,
+                params={
+                    **identity_params(spec, step.params),
+                    **({"loop": loop} if loop else {}),
+                    **({"outputs": [f"epoch-{n}" for n in sorted(epochs)]} if epochs else {}),
+                },
+                seed=seed,
+                inputs=inputs,
+                libraries={**self.libraries(spec), "torch": self.context.library_version("torch")},
+                options={
+                    "distiller": step.distil,
+                    "params": step.params.model_dump(mode="json"),
+                    "loop": step.loop.model_dump(mode="json"),
+                    "task": {"use": task.use, "params": _dump(task)},
+                },
+                label=f"train {model.name}{'' if step.name == 'train' else '.' + step.name} seed {seed}",
+            )
+        )
+
+    # --------------------------------------------------------------------------------------------- compress and predict
+
+    def compress(self, task: TaskConfig, made: Ref, step: ChainStep, label: str) -> Stage:
+        """One compressor; it may read the training role, never another."""
+        spec = self.context.registry.compressor(step.use)
+        return self.add(
+            Stage(
+                kind="compress",
+                component=self.component("compressor", step.use),
+                version=spec.version,
+                params=identity_params(spec, step.params),
+                inputs={"source": made, "data": Ref(self.prepare(task).key, "train")},
+                libraries=self.libraries(spec),
+                facets={"isa": self.context.machine["isa"]} if spec.isa_dependent else {},
+                options={
+                    "compressor": step.use,
+                    "params": step.params.model_dump(mode="json"),
+                    "task": {"use": task.use, "params": _dump(task)},
+                },
+                label=f"compress {label} with {step.use}",
+            )
+        )
+
+    def _predict(self, task: TaskConfig, artifact: Ref, chain: tuple[ChainStep, ...], data: Ref, label: str) -> Stage:
+        specs = [self.context.registry.compressor(step.use) for step in chain]
+        format_ = specs[-1].produces if specs else self._format_of(artifact)
+        runtime = self.context.registry.runtime_for(format_)
+        one_by_one = any(spec.batch_dependent for spec in specs)
+        return self.add(
+            Stage(
+                kind="predict",
+                component=self.component("runtime", runtime.name),
+                version=runtime.version,
+                params={"batch": 1} if one_by_one else {},
+                inputs={"artifact": artifact, "data": data},
+                libraries=self.libraries(runtime),
+                facets={"isa": self.context.machine["isa"]} if any(spec.isa_dependent for spec in specs) else {},
+                options={"task": {"use": task.use, "params": _dump(task)}},
+                label=f"predict {label} on {data.output}",
+            )
+        )
+
+    def _format_of(self, artifact: Ref) -> str:
+        stage = self.stages[artifact.key]
+        while stage.kind != "build":
+            stage = self.stages[stage.inputs["start"].key]
+        return self.context.registry.student(str(stage.options["student"])).format
+
+    # ------------------------------------------------------------------------------------------------------------ cells
+
+    def cell(self, cell: Cell) -> CellPlan:
+        """All stages of a cell except its measurement, which is made for groups."""
+        task, model = bind(self.suite, cell)
+        chain = self.suite.chains[str(cell["compress"])]
+        reason = self._unsupported(task, model, chain)
+        if reason:
+            return CellPlan(cell=cell, skipped=reason)
+        seed, epoch = int(cell["seed"] or 0), dict(cell.axes).get("epoch")
+        made = self.model(task, model, seed, int(epoch) if epoch is not None else None)
+        ref, compressed = made.ref, []
+        label = f"{model.name} seed {seed}"
+        for step in chain:
+            stage = self.compress(task, ref, step, label)
+            ref = Ref(stage.key)
+            compressed.append(stage.key)
+        planned = CellPlan(cell=cell, build=made.build, train=made.train, compress=tuple(compressed), artifact=ref)
+        if self.context.weights == "random":
+            return planned
+        test = Ref(self.prepare(task).key, "test")
+        predicted = self._predict(task, ref, chain, test, f"{model.name} {cell['compress']} seed {seed}")
+        scored = self._score(task, predicted, test)
+        return replace(planned, predict=predicted.key, score=scored.key)
+
+    def _unsupported(self, task: TaskConfig, model: ModelConfig, chain: tuple[ChainStep, ...]) -> str | None:
+        spec = self.context.registry.task(task.use)
+        for step in model.train:
+            distiller = self.context.registry.distiller(step.distil)
+            if spec.head not in distiller.heads:
+                return f"'{step.distil}' does not know the head '{spec.head}'"
+            if reason := distiller.supports(spec.head, spec.classes(task.params)):
+                return reason
+        for link in chain:
+            compressor: CompressorSpec = self.context.registry.compressor(link.use)
+            if reason := compressor.supports(model.use, spec.head):
+                return reason
+        return None
+
+    def _score(self, task: TaskConfig, predicted: Stage, test: Ref) -> Stage:
+        spec = self.context.registry.task(task.use)
+        return self.add(
+            Stage(
+                kind="score",
+                component=self.component("task", task.use),
+                version=spec.version,
+                inputs={"predictions": Ref(predicted.key), "data": test, "meta": Ref(test.key, "meta")},
+                options={"task": {"use": task.use, "params": _dump(task)}},
+                label=predicted.label.replace("predict", "score", 1),
+            )
+        )
+
+    # ---------------------------------------------------------------------------------------------------------- measure
+
+    def measure(self, cells: tuple[CellPlan, ...], speed: SpeedConfig) -> tuple[CellPlan, ...]:
+        """One stage per group: the anchor, its twin, and every chain of models that share a start.
+
+        Rows that differ only in how their weights were trained have one start, so they share a measurement.
+        """
+        anchor = self._anchor()
+        groups: dict[str, dict[str, CellPlan]] = {}
+        for plan in cells:
+            if plan.artifact and int(plan.cell["seed"] or 0) == self.first_seed:
+                groups.setdefault(str(plan.build), {}).setdefault(str(plan.cell["compress"]), plan)
+        stages = {build: self._measure(anchor, rows, speed) for build, rows in groups.items()}
+        return tuple(self._measured(plan, cells, stages, anchor) for plan in cells)
+
+    def _anchor(self) -> CellPlan:
+        wanted = self.suite.anchor.items()
+        for cell in self.suite.cells:
+            axes = dict(cell.axes)
+            if axes["seed"] == self.first_seed and all(axes.get(name) == value for name, value in wanted):
+                plan = self.cell(cell)
+                if plan.artifact:
+                    return plan
+        msg = f"suite.anchor: {dict(wanted)} is not a cell that can run; name another row"
+        raise SuiteError(msg)
+
+    def _measure(self, anchor: CellPlan, rows: Mapping[str, CellPlan], speed: SpeedConfig) -> Stage:
+        task, _ = bind(self.suite, anchor.cell)
+        role = "dev" if "dev" in self.context.registry.task(task.use).roles else "test"
+        subjects = {f"row.{name}": plan.artifact for name, plan in rows.items() if plan.artifact != anchor.artifact}
+        model = str(next(iter(rows.values())).cell["model"])
+        runtimes = {spec.name: spec for entry in self.context.registry.components["runtime"] if (spec := entry.spec)}
+        libraries = {k: v for spec in runtimes.values() for k, v in self.libraries(spec).items()}
+        refs = {name: ref for name, ref in subjects.items() if ref}
+        return self.add(
+            Stage(
+                kind="measure",
+                component="core",
+                version=1,
+                params=asdict(speed),
+                seed=0,
+                inputs={"anchor": anchor.artifact or Ref(""), "data": Ref(self.prepare(task).key, role), **refs},
+                libraries=libraries,
+                facets={"machine": self.context.machine["identity"]},
+                options={"task": {"use": task.use, "params": _dump(task)}},
+                label=f"measure {model}",
+                exclusive=True,
+            )
+        )
+
+    def _measured(
+        self, plan: CellPlan, cells: tuple[CellPlan, ...], stages: Mapping[str, Stage], anchor: CellPlan
+    ) -> CellPlan:
+        if plan.artifact is None:
+            return plan
+        first = self.once("first", lambda: {c.cell.row: c for c in cells if c.cell["seed"] == self.first_seed})
+        like = first.get(plan.cell.row)
+        if like is None or str(like.build) not in stages:
+            return plan
+        subject = "anchor" if like.artifact == anchor.artifact else f"row.{plan.cell['compress']}"
+        return replace(plan, measure=stages[str(like.build)].key, subject=subject)
+
+
+def make_plan(suite: Suite, context: Context, selected: Sequence[Cell] | None = None) -> Plan:
+    """Plan a suite, or the selected cells of it (the anchor is measured all the same).
+
+    SuiteError for what cannot be planned; missing assets are listed, not raised.
+    """
+    planner = Planner(suite, context)
+    cells = tuple(planner.cell(cell) for cell in (suite.cells if selected is None else selected))
+    if suite.measure.speed and any(plan.artifact for plan in cells):
+        cells = planner.measure(cells, suite.measure.speed)
+    return Plan(suite=suite, cells=cells, stages=planner.stages, missing=tuple(planner.missing.values()))
+
+
+def _dump(task: TaskConfig) -> dict[str, Any]:
+    return task.params.model_dump(mode="json")
+
+
+def _asset_json(asset: Asset | Missing) -> dict[str, Any]:
+    if isinstance(asset, Missing):
+        return {"missing": str(asset)}
+    return {"origin": asset.origin, "root": str(asset.root), "files": list(asset.files)}

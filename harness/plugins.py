@@ -1,0 +1,184 @@
+"""Finding plugins, one entry point at a time, and looking their specs up by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+import pluggy
+
+from harness import hookspecs
+from harness.errors import PluginError, choices, did_you_mean
+from harness.specs import CompressorSpec, DistillerSpec, RuntimeSpec, Spec, StudentSpec, TaskSpec
+
+GROUP = "harness"
+HOOKS: Mapping[str, type[Spec]] = {
+    "harness_tasks": TaskSpec,
+    "harness_students": StudentSpec,
+    "harness_distillers": DistillerSpec,
+    "harness_compressors": CompressorSpec,
+    "harness_runtimes": RuntimeSpec,
+}
+KINDS = tuple(spec.kind for spec in HOOKS.values())
+S = TypeVar("S", bound=Spec)
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Who registered something: the distribution and its version."""
+
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A spec with its provider."""
+
+    spec: Spec
+    provider: Provider
+
+    @property
+    def full_name(self) -> str:
+        """`distribution/name`: unique whatever else is installed."""
+        return f"{self.provider.distribution}/{self.spec.name}"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything that the plugins registered, and what could not be loaded."""
+
+    components: Mapping[str, tuple[Registered, ...]] = field(default_factory=dict)  # kind → sorted by name
+    broken: Mapping[str, str] = field(default_factory=dict)  # provider → reason
+
+    def names(self, kind: str) -> list[str]:
+        """The short names of a kind, sorted."""
+        return sorted({entry.spec.name for entry in self.components.get(kind, ())})
+
+    def entry(self, kind: str, name: str) -> Registered:
+        """The one component of that name or full name. PluginError with the choices otherwise."""
+        known = self.components.get(kind, ())
+        found = [entry for entry in known if name in (entry.spec.name, entry.full_name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            providers = " and ".join(str(entry.provider) for entry in found)
+            full = choices(entry.full_name for entry in found)
+            msg = f"two plugins provide {kind} '{name}': {providers}. Write one of {full}"
+            raise PluginError(msg)
+        names = [entry.spec.name for entry in known]
+        broken = "".join(f" Plugin '{who}' failed to load: {why}." for who, why in self.broken.items())
+        msg = f"'{name}' is not a known {kind}.{did_you_mean(name, names)} Known: {choices(names)}.{broken}"
+        raise PluginError(msg.removesuffix("."))
+
+    def get(self, kind: str, name: str) -> Spec:
+        """The spec of that name or full name."""
+        return self.entry(kind, name).spec
+
+    def task(self, name: str) -> TaskSpec:
+        """The task of that name."""
+        return _as(TaskSpec, self.get("task", name))
+
+    def student(self, name: str) -> StudentSpec:
+        """The student of that name."""
+        return _as(StudentSpec, self.get("student", name))
+
+    def distiller(self, name: str) -> DistillerSpec:
+        """The distiller of that name."""
+        return _as(DistillerSpec, self.get("distiller", name))
+
+    def compressor(self, name: str) -> CompressorSpec:
+        """The compressor of that name."""
+        return _as(CompressorSpec, self.get("compressor", name))
+
+    def runtime_for(self, format_: str) -> RuntimeSpec:
+        """The first runtime, by name, that loads the format. PluginError when none does."""
+        for entry in self.components.get("runtime", ()):
+            if isinstance(entry.spec, RuntimeSpec) and format_ in entry.spec.formats:
+                return entry.spec
+        msg = f"no installed runtime loads the format '{format_}'"
+        raise PluginError(msg)
+
+
+def _as(kind: type[S], spec: Spec) -> S:
+    assert isinstance(spec, kind)  # noqa: S101 - the registry files every spec under its own kind
+    return spec
+
+
+def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
+    """Load every entry point of the group by itself; a broken one is kept as a reason, never as a crash."""
+    manager = pluggy.PluginManager("harness")
+    manager.add_hookspecs(hookspecs)
+    providers: dict[str, Provider] = {}
+    broken: dict[str, str] = {}
+    for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: (p.value, p.name)):
+        provider = _provider(point)
+        try:
+            module = point.load()
+            key = f"{provider.distribution}:{point.name}"
+            manager.register(module, name=key)
+            providers[key] = provider
+            _refuse_unknown_hooks(manager, module)
+        except Exception as error:
+            broken[f"{provider} ({point.name})"] = _reason(error)
+            if manager.get_plugin(f"{provider.distribution}:{point.name}"):
+                manager.unregister(name=f"{provider.distribution}:{point.name}")
+    return _collect(manager, providers, broken)
+
+
+def build_registry(specs: Sequence[Spec], distribution: str = "test", version: str = "0") -> Registry:
+    """A registry of the given specs alone, for tests and tools."""
+    provider = Provider(distribution, version)
+    return Registry(_by_kind([Registered(spec, provider) for spec in specs]))
+
+
+def _provider(point: EntryPoint) -> Provider:
+    dist = point.dist
+    return Provider(dist.name, dist.version) if dist else Provider(point.value.partition(".")[0], "unknown")
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: Any) -> None:
+    for name in dir(module):
+        if manager.parse_hookimpl_opts(module, name) is not None and name not in HOOKS:
+            msg = f"implements unknown hook '{name}'.{did_you_mean(name, HOOKS)}"
+            raise PluginError(msg)
+
+
+def _collect(manager: pluggy.PluginManager, providers: Mapping[str, Provider], broken: dict[str, str]) -> Registry:
+    found: list[Registered] = []
+    for hook, kind in HOOKS.items():
+        for impl in getattr(manager.hook, hook).get_hookimpls():
+            provider = providers[impl.plugin_name]
+            try:
+                found += [Registered(_checked(spec, kind), provider) for spec in impl.function()]
+            except Exception as error:
+                broken[f"{provider} ({impl.plugin_name.partition(':')[2]})"] = f"{hook}: {_reason(error)}"
+    return Registry(_by_kind(found), broken)
+
+
+def _checked(spec: Any, kind: type[Spec]) -> Spec:
+    if not isinstance(spec, kind):
+        msg = f"yielded {type(spec).__name__}, expected {kind.__name__}"
+        raise PluginError(msg)
+    if not _NAME.fullmatch(spec.name):
+        msg = f"name {spec.name!r} is not allowed: lower-case letters, digits, '-' and '_' only"
+        raise PluginError(msg)
+    return spec
+
+
+def _by_kind(found: Sequence[Registered]) -> dict[str, tuple[Registered, ...]]:
+    return {
+        kind: tuple(sorted((e for e in found if e.spec.kind == kind), key=lambda e: (e.spec.name, e.full_name)))
+        for kind in KINDS
+    }

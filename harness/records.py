@@ -1,0 +1,237 @@
+"""What a run leaves behind: one JSON document per line, from which every report is made.
+
+Lines of `<suite>.records.jsonl`, all with `schema` and `kind`:
+`run` (one, first), `measurement` (one per measured group, raw samples included), `cell` (one per cell, with its
+per-example samples, training curve, compressor facts, sizes and the keys of its stages).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.data import read_json, read_meta
+from harness.errors import HarnessError
+from harness.keys import Ref
+from harness.plan import CellPlan, Plan, suite_digest
+from harness.plugins import Registry
+from harness.runner import Outcome
+from harness.store import Store, write_atomic
+from harness.suite.bind import bind
+
+SCHEMA = 1
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Records:
+    """A run's record, read or just made. `measurements` by stage key."""
+
+    run: Json
+    measurements: Mapping[str, Json] = field(default_factory=dict)
+    cells: Sequence[Json] = ()
+
+    def lines(self) -> Iterator[str]:
+        """The documents as JSON lines."""
+        for document in (self.run, *self.measurements.values(), *self.cells):
+            yield json.dumps(document, ensure_ascii=False, sort_keys=True, allow_nan=False)
+
+    def write(self, path: Path) -> None:
+        """Replace the file in one step."""
+        write_atomic(path, "".join(f"{line}\n" for line in self.lines()))
+
+
+def read_records(path: Path) -> Records:
+    """Read a record. HarnessError with what to do when it is newer, older, broken or not a record."""
+    try:
+        documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        msg = f"{path}: no record to report from ({error.strerror}); run the suite first"
+        raise HarnessError(msg) from error
+    except (ValueError, RecursionError) as error:
+        msg = f"{path}: not a record: {error}. Run the suite again to write a new one"
+        raise HarnessError(msg) from error
+    if not documents or not all(isinstance(d, dict) and "kind" in d for d in documents):
+        msg = f"{path}: not a record: every line must be a JSON object with a kind"
+        raise HarnessError(msg)
+    versions = {document.get("schema") for document in documents}
+    if versions != {SCHEMA}:
+        msg = f"{path}: schema {sorted(map(str, versions))}, this version reads {SCHEMA}. Run the suite again"
+        raise HarnessError(msg)
+    kinds: dict[str, list[Json]] = {"run": [], "measurement": [], "cell": []}
+    for document in documents:
+        kinds.setdefault(str(document["kind"]), []).append(document)
+    if len(kinds["run"]) != 1:
+        msg = f"{path}: {len(kinds['run'])} lines of kind 'run', expected 1"
+        raise HarnessError(msg)
+    return Records(kinds["run"][0], {m["key"]: m for m in kinds["measurement"]}, kinds["cell"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What the runner of a suite knows besides plan and store."""
+
+    mode: str  # "real", "rehearsal" or "random"
+    started: str  # ISO 8601, UTC
+    seconds: float
+    command: str  # how to run the suite again
+    machine: Json
+    versions: Json
+
+
+def make_records(
+    plan: Plan, store: Store, outcomes: Mapping[str, Outcome], registry: Registry, facts: RunFacts
+) -> Records:
+    """Collect everything that the reports need; nothing is computed here."""
+    cells = [_cell(planned, plan, store, outcomes, facts) for planned in plan.cells]
+    measured = {str(cell["measure"]) for cell in cells if cell["measure"]}
+    measurements = {
+        key: {"schema": SCHEMA, "kind": "measurement", "key": key, **read_json(store.path(Ref(key)) / "measure.json")}
+        for key in sorted(measured)
+    }
+    return Records(_run(plan, store, registry, facts), measurements, cells)
+
+
+def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts) -> Json:
+    suite = plan.suite
+    task = registry.task(suite.task.use)
+    providers = {str(e.provider) for entries in registry.components.values() for e in entries}
+    return {
+        "schema": SCHEMA,
+        "kind": "run",
+        "mode": facts.mode,
+        "started": facts.started,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(facts.seconds, 1),
+        "command": facts.command,
+        "commit": commit(Path(__file__).parent),
+        "suite": {"name": suite.name, "title": suite.title, "text": suite.text, "set": list(suite.overrides)},
+        "digest": suite_digest(suite),
+        "task": {
+            "name": task.name,
+            "head": task.head,
+            "summary": task.summary,
+            "max_length": suite.task.max_length,
+            "metrics": [asdict(metric) for metric in task.metrics],
+            "data": _data(plan, store),
+        },
+        "anchor": dict(suite.anchor),
+        "measure": asdict(suite.measure),
+        "published": [dict(row) for row in suite.published],
+        "claims": [dict(claim) for claim in suite.claims],
+        "machine": facts.machine,
+        "versions": facts.versions,
+        "plugins": sorted(providers),
+        "broken_plugins": dict(registry.broken),
+    }
+
+
+def _data(plan: Plan, store: Store) -> list[Json]:
+    prepared = [stage for stage in plan.stages.values() if stage.kind == "prepare" and store.entry(stage.key)]
+    found = []
+    for stage in prepared:
+        meta = read_meta(store.path(Ref(stage.key, "meta")))
+        origin = store.entry(stage.key).facts["origin"]  # type: ignore[union-attr]
+        found.append({"origin": origin, "labels": list(meta.labels), "counts": meta.counts, "facts": meta.facts})
+    return found
+
+
+def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Outcome], facts: RunFacts) -> Json:
+    status, reason, failed = _status(planned, plan, outcomes)
+    score = planned.score if planned.score and store.entry(planned.score) else None
+    measure = planned.measure if planned.measure and store.entry(planned.measure) else None
+    _, model = bind(plan.suite, planned.cell)
+    return {
+        "schema": SCHEMA,
+        "kind": "cell",
+        "cell": planned.cell.id,
+        "axes": dict(planned.cell.axes),
+        "student": model.use,
+        "distil": [step.distil for step in model.train],
+        "teachers": [list(step.teacher) for step in model.train],
+        "status": status,
+        "reason": reason,
+        "failed_stage": failed,
+        "log": outcomes[failed].log if failed in outcomes else "",
+        "retry": f"{facts.command} --only {planned.cell.id}",
+        "quality": _quality(score, store) if score else None,
+        "artifact": _artifact(planned, store),
+        "train": [_train(key, store) for key in planned.train if store.entry(key)],
+        "compress": [_facts(key, store) for key in planned.compress if store.entry(key)],
+        "measure": measure,
+        "subject": planned.subject,
+        "stages": {plan.stages[key].kind + f".{n}": key for n, key in enumerate(planned.keys)},
+        "ancestors": plan.ancestors(planned.keys),
+    }
+
+
+def _status(planned: CellPlan, plan: Plan, outcomes: Mapping[str, Outcome]) -> tuple[str, str, str]:
+    """A cell is failed when a stage of its own failed, not run when something that it needs did."""
+    if planned.skipped:
+        return "skipped", planned.skipped, ""
+    for key in plan.ancestors(planned.keys):
+        outcome = outcomes.get(key, Outcome(status="not run", reason="the run was stopped"))
+        if outcome.status == "failed":
+            own = key in planned.keys
+            reason = f"{plan.stages[key].label}: {outcome.reason}"
+            return ("failed" if own else "not run"), reason if own else f"because of {reason}", key
+        if outcome.status == "not run":
+            return "not run", outcome.reason, key
+    return "ok", "", ""
+
+
+def _quality(key: str, store: Store) -> Json:
+    folder = store.path(Ref(key))
+    score = read_json(folder / "score.json")
+    samples = np.load(folder / "samples.npy", allow_pickle=False)
+    whole = samples.astype(np.int64)
+    plain = whole if np.array_equal(whole, samples) else samples
+    return {
+        "metrics": score["metrics"],
+        "details": score["details"],
+        "ids": score["ids"],
+        "samples": plain.tolist(),
+    }
+
+
+def _facts(key: str, store: Store) -> Json:
+    entry = store.entry(key)
+    assert entry is not None  # noqa: S101 - asked for after a look
+    component = str(entry.manifest["component"]).rpartition("/")[2]
+    return {"use": component, "seconds": entry.seconds, **entry.facts}
+
+
+def _train(key: str, store: Store) -> Json:
+    curve = store.folder(key) / "log" / "curve.json"
+    return {**_facts(key, store), "curve": read_json(curve) if curve.exists() else None}
+
+
+def _artifact(planned: CellPlan, store: Store) -> Json | None:
+    """Sizes of what the cell ships, parameters of what was built."""
+    built = store.entry(planned.build) if planned.build else None
+    last = store.entry(planned.artifact.key) if planned.artifact else None
+    if built is None or last is None:
+        return None
+    counts = {n: built.facts.get(n) for n in ("parameters", "parameters_without_embeddings", "vocab_size")}
+    return {"sizes": last.facts.get("sizes"), **counts}
+
+
+def commit(folder: Path) -> Json:
+    """The git commit of a folder and whether it has uncommitted changes; nulls outside a repository."""
+    try:
+        sha = _git(folder, "rev-parse", "HEAD")
+        return {"sha": sha, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"sha": None, "dirty": None}
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10)  # noqa: S607
+    return done.stdout.strip()

@@ -1,0 +1,46 @@
+"""`--rehearse`: the same suite with bundled samples, miniature models and a handful of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.errors import SuiteError
+from harness.plugins import Registry
+from harness.specs import Params
+from harness.suite.types import ModelConfig, SpeedConfig, StepConfig, Suite
+
+BATCH = 32  # on samples of about a hundred examples: a handful of steps per epoch
+SPEED = SpeedConfig(inputs=4, blocks=6, turn_ms=5.0, batch_size=8)  # enough for every column to be filled
+
+
+def rehearsal(suite: Suite, registry: Registry) -> Suite:
+    """Every cell and stage of the suite, small. SuiteError when its task has no bundled sample."""
+    task = registry.task(suite.task.use)
+    if task.sample_source is None:
+        msg = f"--rehearse: task '{task.name}' has no bundled sample, so there is nothing to rehearse on"
+        raise SuiteError(msg)
+    speed = suite.measure.speed and replace(SPEED, workloads=suite.measure.speed.workloads)
+    return replace(
+        suite,
+        task=replace(suite.task, source=task.sample_source, params=task.params()),
+        data=dict.fromkeys(suite.data, task.sample_source),
+        models={name: _miniature(model, registry) for name, model in suite.models.items()},
+        measure=replace(suite.measure, speed=speed),
+    )
+
+
+def _miniature(model: ModelConfig, registry: Registry) -> ModelConfig:
+    overrides = registry.student(model.use).miniature
+    return replace(model, params=_merged(model.params, overrides), train=tuple(_short(step) for step in model.train))
+
+
+def _short(step: StepConfig) -> StepConfig:
+    return replace(step, loop=_merged(step.loop, {"batch_size": BATCH, "max_steps": None}))
+
+
+def _merged(params: Any, overrides: Mapping[str, Any]) -> Any:
+    kept: dict[str, Any] = params.model_dump(mode="python", exclude_unset=True) | dict(overrides)
+    kind: type[Params] = type(params)
+    return kind(**{name: value for name, value in kept.items() if value is not None})

@@ -1,0 +1,94 @@
+"""Numbers as a reader wants them: as many digits as their interval supports, signs and units where they belong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from harness.statistics import Interval
+
+DASH = "—"
+MINUS = "−"
+
+
+def decimals(half_widths: Iterable[float]) -> int:
+    """How many decimals a column of intervals supports: one digit of the middle half width, two where it begins with 1.
+
+    1 where no half width is above 0.
+    """
+    widths = sorted(width for width in half_widths if width > 0 and math.isfinite(width))
+    if not widths:
+        return 1
+    width = widths[len(widths) // 2]
+    exponent = math.floor(math.log10(width))
+    return max(0, -exponent + (width / 10**exponent < 2))
+
+
+def half_width(interval: Interval) -> float:
+    """Half the distance between the bounds."""
+    return (interval.high - interval.low) / 2
+
+
+def fixed(value: float, places: int, signed: bool = False) -> str:
+    """`83.1`, `−0.4`; with `signed` `+0.4`. A zero has no sign."""
+    text = f"{abs(value):.{places}f}"
+    if not float(text):
+        return text
+    return (MINUS if value < 0 else "+" if signed else "") + text
+
+
+def ranged(interval: Interval, places: int, signed: bool = False) -> str:
+    """`83.1 [81.9, 84.2]`; `0` where value and both bounds are zero."""
+    if interval.value == interval.low == interval.high == 0:
+        return "0"
+    value, low, high = (fixed(v, places, signed) for v in (interval.value, interval.low, interval.high))
+    return f"{value} [{low}, {high}]"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`0.00123`, `7.9`, `1,234`: so many significant digits, never an exponent, thousands set apart."""
+    if value == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, places)
+    return f"{rounded:,.{max(0, places)}f}".replace("-", MINUS)
+
+
+def ratio(interval: Interval) -> str:
+    """`7.9 [7.6, 8.1]`: two significant digits, three where the interval supports them."""
+    wide = half_width(interval) > 0.02 * abs(interval.value)
+    digits = 2 if wide else 3
+    places = max(0, digits - 1 - math.floor(math.log10(abs(interval.value)))) if interval.value else 1
+    return ranged(interval, places)
+
+
+def times(value: float) -> str:
+    """`7.9`, `13`, `0.64`: a ratio without an interval."""
+    return significant(value, 2 if value < 100 else 3)
+
+
+def count(value: int) -> str:
+    """`11,868,162`."""
+    return f"{value:,}"
+
+
+def seconds(value: float) -> str:
+    """`0.8 s`, `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def share(value: float) -> str:
+    """A share as percent with the digits that a bar needs: 0.95 → `95 %`, 0.995 → `99.5 %`."""
+    return f"{value * 100:.6g} %"
+
+
+def superscript(number: int) -> str:
+    """12 → `¹²`, the mark of a footnote."""
+    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -1,0 +1,209 @@
+"""A report before it is written: frozen values, from which markdown, CSV, JSON and the closing sentence are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from harness.specs import Metric
+from harness.statistics import Interval, Verdict
+
+Json = Any
+AxisValue = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A figure that does not exist, and why."""
+
+    reason: str
+
+
+Ranged = Interval | Absent
+Figure = float | Absent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One metric of one row, in the metric's own unit (a share for '%')."""
+
+    interval: Ranged
+    by_seed: Mapping[str, float]  # seed → value
+    difference: Ranged  # row − anchor, paired
+    retention: Ranged  # share of the anchor's value that is kept, paired
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One share of the reference's metric that a row should keep."""
+
+    at_least: float
+    verdict: Verdict | Absent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What a row keeps of the retention reference's metric. Without a [measure.retention]: of the anchor's primary."""
+
+    of: str  # label of the reference row
+    metric: str
+    interval: Ranged
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """How many times the anchor's speed, and whether that is no more than two measurements of the anchor differ by."""
+
+    interval: Ranged
+    noise: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Times of the row's artifact in its measurement. Ratios are to the anchor, within blocks; above 1 is faster."""
+
+    measurement: str | Absent  # name of the measurement, shared by rows of one model
+    forward: Ratio  # single: arrays to arrays
+    request: Ratio  # single: text to answer
+    throughput: Ratio  # batch: text to answer
+    forward_ms: Ranged  # median over blocks of the mean per example
+    p50_ms: Ranged  # of requests
+    p90_ms: Ranged
+    examples_per_s: Figure  # batch, text to answer: median over blocks
+    load_ms: Figure  # imports and loading in a fresh process
+    first_answer_ms: Figure
+    peak_mib: Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What the row ships."""
+
+    model_mib: Figure
+    folder_mib: Figure
+    times_smaller: Figure  # anchor's model file / the row's
+    parameters: Figure
+    parameters_without_embeddings: Figure
+    bytes: Mapping[str, int]  # by kind, as the last compressor that says so counted them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one compressor did: its facts for the first seed, parity the worst over seeds."""
+
+    use: str
+    changed: bool
+    loud: str  # what must not be overlooked, or nothing
+    parity: Mapping[str, float]
+    facts: Mapping[str, Json]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the row's weights were made."""
+
+    distil: tuple[str, ...]
+    teachers: tuple[str, ...]
+    seconds: Mapping[str, float]  # seed → own steps
+    with_teachers_s: Figure  # first seed, all training that it rests on
+    curves: Mapping[str, Json]  # seed → curves of its steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A cell without its replicate axis."""
+
+    axes: Mapping[str, AxisValue]
+    label: str
+    anchor: bool
+    status: str  # "ok", "failed", "1 of 2 seeds failed"
+    seeds_ok: int
+    seeds: int
+    quality: Mapping[str, Score]  # by metric, in the task's order
+    kept: Kept
+    speed: Speed
+    size: Size
+    steps: tuple[Step, ...]
+    training: Training
+    details: Json  # of the first scored seed: per class, confusion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One measured group. Floors: by how much the ratio of the anchor to itself may be off, 0.02 = 2 %."""
+
+    name: str
+    rows: tuple[str, ...]  # labels of the rows that take their times from it
+    floors: Mapping[str, Figure]  # forward, request, throughput
+    threads: int
+    load_before: float | None
+    load_after: float | None
+    failures: Mapping[str, str]  # row → reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A cell that did not get through."""
+
+    cell: str
+    status: str
+    reason: str
+    retry: str
+    log: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published figure beside ours, both as shown: percent where the metric is."""
+
+    row: str
+    name: str
+    published: float
+    ours: Ranged
+    verdict: str  # "reproduced", "ours is above", "ours is below", "not comparable: …"
+    source: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything that a report says. `run` is the run's own document."""
+
+    run: Mapping[str, Json]
+    metrics: tuple[Metric, ...]
+    rows: tuple[Row, ...]  # the anchor first, then the suite's order
+    best: str | None  # label of the row that the closing sentence is about
+    sentence: str
+    measurements: tuple[Measurement, ...]
+    problems: tuple[Problem, ...]
+    published: tuple[Published, ...]
+    resolution: Figure  # smallest difference of the primary metric to the anchor that would be found in 4 of 5 runs
+    axes: tuple[str, ...] = field(default=("model", "compress"))
+
+    @property
+    def mode(self) -> str:
+        """`real`, `rehearsal` or `random`."""
+        return str(self.run["mode"])
+
+    @property
+    def anchor(self) -> Row | None:
+        """The anchor's row."""
+        return next((row for row in self.rows if row.anchor), None)
+
+    @property
+    def primary(self) -> Metric:
+        """The task's first metric."""
+        return self.metrics[0]
+
+
+def as_json(value: Any) -> Json:
+    """Dataclasses, mappings and sequences → plain JSON; an absent figure is `{"absent": reason}`."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {entry.name: as_json(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): as_json(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(entry) for entry in value]
+    return value

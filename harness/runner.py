@@ -1,0 +1,166 @@
+"""Runs a plan: what is in the store stays, what is ready is submitted, what fails takes only its dependents along."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Literal
+
+from harness.executors import Event, Executor
+from harness.keys import Stage
+from harness.plan import Plan
+from harness.store import Store
+
+Status = Literal["cached", "ok", "failed", "not run"]
+_POLL = 0.25  # seconds between looks at what another run is doing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a stage."""
+
+    status: Status
+    seconds: float = 0.0
+    reason: str = ""
+    log: str = ""
+
+
+Observer = Callable[[str, Stage, Event | Outcome], None]  # ("started" | "progress" | "finished", stage, what)
+
+
+@dataclass
+class Runner:
+    """One run of one plan. An observer that raises is the caller's bug; the CLI's never does."""
+
+    plan: Plan
+    store: Store
+    executor: Executor
+    observe: Observer = field(default=lambda what, stage, event: None)
+    fail_fast: bool = False
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _running: dict[str, contextlib.ExitStack] = field(default_factory=dict)
+    _elsewhere: set[str] = field(default_factory=set)  # claimed by another run
+
+    def run(self) -> Mapping[str, Outcome]:
+        """Run to the end; every stage of the plan has an outcome afterwards."""
+        self.store.create()
+        for key in self.store.sound(list(self.plan.stages)):
+            self._finish(key, Outcome(status="cached"))
+        with self._machine() as machine:
+            while len(self.outcomes) < len(self.plan.stages):
+                self._give_up_on_dependents()
+                self._submit_ready(machine)
+                if self._running or self._elsewhere:
+                    for event in self.executor.wait(_POLL):
+                        self._handle(event)
+        return self.outcomes
+
+    def _waiting(self) -> list[Stage]:
+        return [s for k, s in self.plan.stages.items() if k not in self.outcomes and k not in self._running]
+
+    def _is_ready(self, stage: Stage) -> bool:
+        return all(self._usable(ref.key) for ref in stage.inputs.values())
+
+    def _usable(self, key: str) -> bool:
+        outcome = self.outcomes.get(key)
+        return outcome is not None and outcome.status in ("cached", "ok")
+
+    def _submit_ready(self, machine: _MachineLock) -> None:
+        self._elsewhere.clear()
+        waiting = self._waiting()
+        shared = [stage for stage in waiting if not stage.exclusive]
+        if not self._running:
+            machine.release()
+        if shared or self._running:
+            ready = [stage for stage in shared if self._is_ready(stage)]
+        else:
+            ready = [stage for stage in waiting if self._is_ready(stage)][:1]  # measured alone, after all the rest
+        for stage in ready:
+            if len(self._running) >= self.executor.capacity:
+                return
+            if not machine.hold(exclusive=stage.exclusive):
+                self._elsewhere.add(stage.key)
+                continue
+            self._start(stage)
+
+    def _start(self, stage: Stage) -> None:
+        held = contextlib.ExitStack()
+        if not held.enter_context(self.store.claim(stage.key)):
+            held.close()
+            self._elsewhere.add(stage.key)
+            return
+        if self.store.entry(stage.key):  # another run was faster
+            held.close()
+            self._finish(stage.key, Outcome(status="cached"))
+            return
+        self._running[stage.key] = held
+        self.observe("started", stage, Event(kind="started", key=stage.key))
+        self.executor.submit(stage)
+
+    def _handle(self, event: Event) -> None:
+        stage = self.plan.stages[event.key]
+        if event.kind == "progress":
+            self.observe("progress", stage, event)
+            return
+        self._running.pop(event.key).close()
+        status: Status = "ok" if event.kind == "done" else "failed"
+        self._finish(event.key, Outcome(status=status, seconds=event.seconds, reason=event.reason, log=event.log))
+
+    def _finish(self, key: str, outcome: Outcome) -> None:
+        self.outcomes[key] = outcome
+        self.observe("finished", self.plan.stages[key], outcome)
+
+    def _give_up_on_dependents(self) -> None:
+        """Inputs come first in the plan, so one pass reaches everything that can no longer run."""
+        failed = [k for k, outcome in self.outcomes.items() if outcome.status == "failed"]
+        for stage in self._waiting():
+            lost = next(
+                (r.key for r in stage.inputs.values() if r.key in self.outcomes and not self._usable(r.key)), None
+            )
+            if lost:
+                self._finish(stage.key, Outcome(status="not run", reason=f"because of: {self._root(lost)}"))
+            elif failed and self.fail_fast:
+                self._finish(stage.key, Outcome(status="not run", reason=f"--fail-fast after: {self._root(failed[0])}"))
+
+    def _root(self, key: str) -> str:
+        outcome = self.outcomes[key]
+        return (
+            outcome.reason.removeprefix("because of: ") if outcome.status == "not run" else self.plan.stages[key].label
+        )
+
+    @contextlib.contextmanager
+    def _machine(self) -> Iterator[_MachineLock]:
+        with (self.store.locks / "machine.lock").open("w") as file:
+            try:
+                yield _MachineLock(file)
+            finally:
+                for held in self._running.values():
+                    held.close()
+
+
+@dataclass
+class _MachineLock:
+    """Runs that share a store share the machine: stages of work together, a measurement alone."""
+
+    file: IO[str]
+    mode: int = fcntl.LOCK_UN
+
+    def hold(self, *, exclusive: bool) -> bool:
+        """Take the machine in the wanted mode, if it is free for it now."""
+        wanted = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        if self.mode == wanted:
+            return True
+        try:
+            fcntl.flock(self.file, wanted | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        self.mode = wanted
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self.mode != fcntl.LOCK_UN:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
+            self.mode = fcntl.LOCK_UN

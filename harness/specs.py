@@ -1,0 +1,286 @@
+"""What plugins declare (specs), what their factories return (protocols), what they are handed (requests).
+
+A spec is a frozen value that costs nothing to make: the heavy code behind it is named by an import string and
+loaded when a stage runs. Everything that decides a result is in the spec or in its `params`; `version` is bumped
+when the same params start to give another result.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.errors import PluginError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+Head = Literal["sequence", "token", "nested-token", "span"]
+Role = Literal["train", "dev", "test", "transfer"]
+Example = dict[str, Any]  # {"id": str, ...}: one JSON object, the fields are the task's own
+Arrays = dict[str, "np.ndarray"]  # named arrays, first axis = batch
+Facts = dict[str, Any]  # JSON: what a stage observed about its own work
+
+
+class Params(BaseModel):
+    """Base of every params schema: unknown keys are errors, values are frozen, types are strict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What every component declares."""
+
+    kind: ClassVar[str] = "component"
+
+    name: str  # lower case, digits, '-', '_'
+    summary: str  # one line, shown by `harness list`
+    version: int  # bumped when results change
+    factory: str  # "package.module:attribute", called without arguments
+    params: type[Params] = Params
+    execution_only: frozenset[str] = frozenset()  # params that cannot change a result; left out of keys
+    libraries: tuple[str, ...] = ()  # distributions whose version can change a result; part of the key
+    reference: str = ""  # paper or manual
+
+    def load(self) -> Any:
+        """Import and call the factory. PluginError when the import string leads nowhere."""
+        return load_object(self.factory)()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One figure a task reports. `name` is the column; `unit` is '%' where the value in [0, 1] is shown times 100."""
+
+    name: str
+    higher_is_better: bool = True
+    unit: str = "%"
+    summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(Spec):
+    """Data, head, decoding and metrics. The params may have `source` (str), which the core resolves to files."""
+
+    kind: ClassVar[str] = "task"
+
+    head: Head
+    metrics: tuple[Metric, ...]  # the first is the primary one
+    default_source: str | None = None  # 'hub:owner/name', 'bundled:package/folder', or None: the suite must say
+    offline_folder: str | None = None  # the folder of this set under HARNESS_DATA_DIR
+    sample_source: str | None = None  # 'bundled:package/folder' that --rehearse uses instead
+    roles: tuple[Role, ...] = ("train", "dev", "test")
+    classes: Callable[[Any], int | None] = field(default=lambda params: None)  # number of classes, where params tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentSpec(Spec):
+    """A model family that can be built for heads. A teacher is a student that was trained first."""
+
+    kind: ClassVar[str] = "student"
+
+    heads: tuple[Head, ...]
+    encoder: str  # "package.module:attribute": called with the artifact folder, returns an Encoder; imports no torch
+    assets: tuple[str, ...] = ()  # params that name a checkpoint folder or hub id, or a file
+    format: str = "torch"  # format of what build writes
+    trainable: bool = True
+    reads_text: Callable[[Params], bool] = field(default=lambda _: False)  # does build read the training texts?
+    miniature: Mapping[str, Any] = field(default_factory=dict)  # params that --rehearse overrides (None removes one)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillerSpec(Spec):
+    """How a student is trained: a loss and what it needs from the teacher."""
+
+    kind: ClassVar[str] = "distiller"
+
+    heads: tuple[Head, ...]
+    needs_teacher: bool
+    needs_labels: bool = True  # False: can learn from unlabelled transfer text
+    supports: Callable[[Head, int | None], str | None] = field(default=lambda head, classes: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressorSpec(Spec):
+    """Artifact in, smaller or faster artifact out."""
+
+    kind: ClassVar[str] = "compressor"
+
+    consumes: tuple[str, ...]  # formats
+    produces: str  # format
+    calibrates: bool = False  # reads the train role
+    batch_dependent: bool = False  # an answer depends on its batch mates (dynamic int8): scored at batch 1
+    isa_dependent: bool = False  # answers differ between CPUs: predictions are keyed by ISA
+    expects_change: bool = True  # the core says loudly when `Facts["changed"]` is False
+    supports: Callable[[str, Head], str | None] = field(default=lambda student, head: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeSpec(Spec):
+    """Loads an artifact of one of its formats and answers batches."""
+
+    kind: ClassVar[str] = "runtime"
+
+    formats: tuple[str, ...]
+
+
+# ---------------------------------------------------------------------------------------------- what factories return
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a task's data comes from, resolved: files by name relative to `root`."""
+
+    origin: str  # as a person would say it: 'hub:…@commit', 'rureviews/ in HARNESS_DATA_DIR', a path
+    root: Path
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `Task.prepare` returns. `labels` is the order of class ids and travels with every model."""
+
+    roles: Mapping[Role, Sequence[Example]]
+    labels: tuple[str, ...]
+    facts: Facts = field(default_factory=dict)  # counts, duplicates, repairs
+
+
+class Task(Protocol):
+    """Data in, score out. Imports numpy at most: `score` and the measured processes load nothing heavy."""
+
+    def prepare(self, source: Source, params: Any, roles: Sequence[Role]) -> Prepared:
+        """Read the source. Every example has a unique string `id`. Raises AssetError with place, value, remedy."""
+
+    def input(self, example: Example) -> Any:
+        """What an encoder reads: `str` for the sequence head."""
+
+    def target(self, example: Example, labels: tuple[str, ...]) -> Any:
+        """What a loss reads: class id (int) for the sequence head; None when the example is unlabelled."""
+
+    def samples(
+        self, examples: Sequence[Example], outputs: Sequence[np.ndarray], labels: tuple[str, ...]
+    ) -> np.ndarray:
+        """Per-example sufficient statistics, float64 [n, k]; for classification (gold id, predicted id)."""
+
+    def metrics(self, samples: np.ndarray, weights: np.ndarray, labels: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Every declared metric under each weighting. samples [n, k], weights [r, n] (counts) → {name: [r]}."""
+
+    def details(self, samples: np.ndarray, labels: tuple[str, ...]) -> Facts:
+        """Per-class scores, confusion matrix, …: JSON for the record."""
+
+    def answer(self, example: Example, output: np.ndarray, labels: tuple[str, ...]) -> Facts:
+        """One prediction as a person wants it: for classes {"label": …, "scores": {label: probability}}."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example as a model reads it: equally long 1-D int64 arrays by name, plus what decoding needs."""
+
+    arrays: Mapping[str, np.ndarray]  # name → [length]
+    length: int
+    alignment: Any = None  # heads other than sequence: where each unit stands
+
+
+class Encoder(Protocol):
+    """Text → arrays, from an artifact folder. Pure numpy + tokenizers."""
+
+    pad: Mapping[str, int]  # array name → padding value
+
+    def encode(self, inputs: Sequence[Any], head: Head) -> list[Encoded]:
+        """Encode inputs in one call, in order. Never longer than the artifact's max_length."""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What `Student.build` is handed."""
+
+    out: Path  # an empty folder
+    head: Head
+    labels: tuple[str, ...]
+    params: Any
+    seed: int
+    max_length: int
+    assets: Mapping[str, Path]  # param name → folder or file
+    artifacts: Mapping[str, Path]  # init name → folder of another model's artifact
+    texts: Callable[[], Iterator[str]]  # the training texts; raises unless reads_text
+    random_weights: bool = False  # the exact architecture with random weights (`--weights random`)
+
+
+class Student(Protocol):
+    """Builds and loads one model family. Models are transformers `PreTrainedModel`s."""
+
+    def build(self, request: BuildRequest) -> Facts:
+        """Write config, weights (safetensors) and encoder files to `request.out`. Deterministic for a seed."""
+
+    def load(self, folder: Path, head: Head) -> torch.nn.Module:
+        """The model in eval mode; `model(**arrays)` returns an object with `.logits` ([B, C] for sequence)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step as a distiller sees it. U = units of the batch (examples for the sequence head)."""
+
+    logits: torch.Tensor  # student, [U, C], float32
+    targets: torch.Tensor  # [U], int64; -100 = unlabelled
+    teachers: tuple[torch.Tensor, ...]  # each [U, C], float32
+
+
+class Distiller(Protocol):
+    """A loss. It never owns a loop."""
+
+    def loss(self, batch: Batch, params: Any) -> tuple[torch.Tensor, dict[str, float | torch.Tensor]]:
+        """Mean loss per unit (scalar) and its named parts for the curve."""
+
+
+@dataclass(frozen=True)
+class CompressRequest:
+    """What `Compressor.compress` is handed."""
+
+    source: Path  # an artifact folder of a consumed format
+    out: Path  # an empty folder
+    artifact: Mapping[str, Any]  # artifact.json of the source: format, student, head, labels, max_length
+    params: Any
+    seed: int
+    arrays: Sequence[Arrays]  # a few encoded train batches, for tracing and parity
+    calibration: Sequence[Arrays]  # train batches of one example, only where the spec calibrates
+    student: Callable[[], torch.nn.Module]  # the source as a torch model, for formats that a Student can load
+
+
+class Compressor(Protocol):
+    """Artifact in, artifact out."""
+
+    def compress(self, request: CompressRequest) -> Facts:
+        """Write the new artifact's files (the core copies encoder files and writes artifact.json).
+
+        Facts: `changed` (bool), `bytes` {kind: int}, and whatever proves the work (`int8_matmuls`, `nodes_before`, …).
+        """
+
+
+class Session(Protocol):
+    """A loaded artifact."""
+
+    def forward(self, arrays: Arrays) -> Arrays:
+        """[B, L] int64 arrays → {"logits": [B, C] float32}."""
+
+
+class Runtime(Protocol):
+    """Loads artifacts of the declared formats."""
+
+    def load(self, folder: Path, artifact: Mapping[str, Any], student: Student | None, threads: int) -> Session:
+        """`student` is the loaded factory for torch formats, None otherwise."""
+
+
+def load_object(path: str) -> Any:
+    """`package.module:attribute` → the object. PluginError that names the string when it leads nowhere."""
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        msg = f"'{path}' cannot be imported: {error}"
+        raise PluginError(msg) from error

@@ -1,0 +1,61 @@
+"""The stages, one file each, in the order in which data flows; `execute` runs one of them from its JSON."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.keys import Stage
+from harness.plugins import Registry
+from harness.specs import Facts
+from harness.store import Store
+
+KINDS = ("prepare", "build", "train", "compress", "predict", "score", "measure")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage gets to do its work: its inputs as folders, and a private folder to write into."""
+
+    stage: Stage
+    inputs: Mapping[str, Path]
+    out: Path
+    scratch: Path  # survives a kill; for resuming in the middle
+    registry: Registry
+    threads: int
+    progress: Callable[[int, int, str], None] = field(default=lambda done, total, note: None)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The stage's options."""
+        return self.stage.options
+
+    def output(self, name: str = "out") -> Path:
+        """The folder of a named output, made."""
+        folder = self.out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def execute(work: Work) -> Facts:
+    """Run the stage; its files are under `work.out` afterwards, its facts are returned."""
+    module = importlib.import_module(f"harness.stages.{work.stage.kind}")
+    facts: Facts = module.run(work)
+    return facts
+
+
+def work_for(
+    stage: Stage,
+    store: Store,
+    out: Path,
+    registry: Registry,
+    threads: int,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Work:
+    """Resolve a stage's inputs in the store."""
+    inputs = {name: store.path(ref) for name, ref in stage.inputs.items()}
+    scratch = store.scratch / stage.key
+    return Work(stage, inputs, out, scratch, registry, threads, progress or (lambda done, total, note: None))

@@ -1,0 +1,50 @@
+"""Batches of similar length: who goes together, padded to the longest of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.specs import Arrays, Encoded
+
+Rows = np.ndarray  # int64 [B]: positions of examples
+
+
+def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator, window: int = 50) -> list[Rows]:
+    """One epoch: every example once, in random order, batch mates of similar length.
+
+    Shuffles, sorts by length within windows of `window` batches, cuts, shuffles the batches. Only the last window
+    may give a batch that is not full. lengths [N] → positions, each [≤ batch_size].
+    """
+    order = rng.permutation(len(lengths))
+    batches: list[Rows] = []
+    for start in range(0, len(order), batch_size * window):
+        mates = order[start : start + batch_size * window]
+        batches += _cut(mates[np.argsort(lengths[mates], kind="stable")], batch_size)
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[Rows]:
+    """For inference: longest first (the largest batch fails early), every example once."""
+    return _cut(np.argsort(-np.asarray(lengths), kind="stable"), batch_size)
+
+
+def _cut(order: np.ndarray, batch_size: int) -> list[Rows]:
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def collate(encoded: Sequence[Encoded], pad: Mapping[str, int]) -> Arrays:
+    """Stack arrays of natural length into int64 [B, longest of the batch], filled up with `pad`."""
+    longest = max(item.length for item in encoded)
+    arrays = {name: np.full((len(encoded), longest), value, dtype=np.int64) for name, value in pad.items()}
+    for name, array in arrays.items():
+        for row, item in enumerate(encoded):
+            array[row, : item.length] = item.arrays[name]
+    return arrays
+
+
+def drop_tokens(ids: np.ndarray, unknown: int, special: Sequence[int], share: float, rng: np.random.Generator) -> Rows:
+    """Replace a share of the ids that are not special by the unknown token; ids [B, L] → a new [B, L]."""
+    dropped = (rng.random(ids.shape) < share) & ~np.isin(ids, special)
+    return np.where(dropped, unknown, ids)

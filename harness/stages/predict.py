@@ -1,0 +1,20 @@
+"""predict: artifact × data → raw outputs per unit, stored once and read by scores and by every student."""
+
+from __future__ import annotations
+
+from harness.data import read_examples, write_predictions
+from harness.inference import load_answerer
+from harness.specs import Facts
+from harness.stages import Work
+
+BATCH = 64  # of similar length; fp32 outputs do not depend on it beyond rounding
+
+
+def run(work: Work) -> Facts:
+    """Output `out`: ids and logits."""
+    examples = read_examples(work.inputs["data"])
+    answerer = load_answerer(work.inputs["artifact"], work.options["task"]["use"], work.registry, work.threads)
+    size = int(work.stage.params.get("batch", BATCH))
+    outputs = answerer.predict(examples, size, lambda done, total: work.progress(done, total, "examples"))
+    write_predictions(work.out / "out", [example["id"] for example in examples], outputs)
+    return {"examples": len(examples), "batch": size}

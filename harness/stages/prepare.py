@@ -1,0 +1,43 @@
+"""prepare: source → units with roles; knows no tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.data import META, write_examples, write_json
+from harness.errors import AssetError, StageError
+from harness.specs import Facts, Prepared, Source
+from harness.stages import Work
+
+
+def run(work: Work) -> Facts:
+    """One output per role, and `meta` with the labels."""
+    asset = work.options["asset"]
+    if "missing" in asset:
+        raise AssetError(asset["missing"])
+    spec = work.registry.task(work.options["task"])
+    source = Source(asset["origin"], Path(asset["root"]), tuple(asset["files"]))
+    params = spec.params(**work.options["params"])
+    roles = work.stage.params["roles"]
+    prepared: Prepared = spec.load().prepare(source, params, roles)
+    _check(prepared, roles, source)
+    for role in roles:
+        write_examples(work.out / role, prepared.roles[role])
+    counts = {role: len(prepared.roles[role]) for role in roles}
+    meta = {"labels": list(prepared.labels), "counts": counts, "facts": prepared.facts, "origin": source.origin}
+    write_json(work.out / "meta" / META, meta)
+    return {"counts": counts, "labels": list(prepared.labels), "origin": source.origin, **prepared.facts}
+
+
+def _check(prepared: Prepared, roles: list[str], source: Source) -> None:
+    seen: dict[str, str] = {}
+    for role in roles:
+        examples = prepared.roles.get(role)  # type: ignore[call-overload]
+        if not examples:
+            msg = f"{source.origin}: no examples for the role '{role}' after preparing; check the source and the split"
+            raise AssetError(msg)
+        for example in examples:
+            other = seen.setdefault(example["id"], role)
+            if other != role:
+                msg = f"{source.origin}: id {example['id']!r} stands in both '{other}' and '{role}'"
+                raise StageError(msg)

@@ -1,0 +1,216 @@
+"""Intervals and paired comparisons. numpy only; every result is a function of its arguments and a seed.
+
+The bootstrap has two levels: examples are resampled jointly for all seeds of a row, and seeds are resampled too where
+there are several. Rows that were scored on the same examples share their resamples, so differences are paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+Metrics = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]  # samples [n, k], weights [r, n] → {name: [r]}
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+CHUNK = 4_000_000  # weights held at once: 32 MB as float64
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value between two bounds, in the value's own unit. All three are nan where the quantity is undefined."""
+
+    value: float
+    low: float
+    high: float
+
+    def within(self, low: float, high: float) -> Interval:
+        """The same with its bounds cut to where the quantity can be (accuracy: 0 to 1)."""
+        return Interval(self.value, max(self.low, low), min(self.high, high))
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """One metric of one row. Rows with equal `examples`, `seed` and number of seeds share their resamples."""
+
+    value: float  # mean over the row's seeds
+    by_seed: tuple[float, ...]
+    replicates: np.ndarray  # [r] float64
+    examples: int
+    seed: int
+    confidence: float
+
+    @property
+    def interval(self) -> Interval:
+        """The percentile interval."""
+        return _percentile_interval(self.value, self.replicates, self.confidence)
+
+
+def example_weights(n: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """How often each of n examples is drawn in each resample: uint16 [resamples, n], rows sum to n."""
+    return np.concatenate([chunk.astype(np.uint16) for chunk in weight_chunks(n, resamples, seed)])
+
+
+def weight_chunks(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """The rows of `example_weights` as float64 [≤ CHUNK / n, n], a few at a time. ValueError when n is 0."""
+    if n < 1:
+        msg = "a bootstrap needs at least one example"
+        raise ValueError(msg)
+    rng = np.random.default_rng([seed, 0])
+    size = max(1, CHUNK // n)
+    for start in range(0, resamples, size):
+        yield _counts(rng, n, min(size, resamples - start))
+
+
+def bootstrap_metrics(
+    metrics: Metrics,
+    samples_by_seed: Sequence[np.ndarray],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> dict[str, Bootstrap]:
+    """Every metric of a row with its replicates. ValueError when the seeds were not scored on equally many examples.
+
+    With S ≥ 2 seeds the resampled seeds' deviation is scaled by √(S / (S − 1)): plain resampling of two or three
+    values understates their variance by that factor (Rao & Wu, 1988, Resampling inference with complex survey data).
+    """
+    counts = {len(samples) for samples in samples_by_seed}
+    if len(counts) != 1:
+        msg = f"every seed of a row must be scored on the same examples; got {sorted(counts)} of them"
+        raise ValueError(msg)
+    n = counts.pop()
+    points = [{name: float(v[0]) for name, v in metrics(s, np.ones((1, n))).items()} for s in samples_by_seed]
+    replicates = _replicates(metrics, samples_by_seed, resamples, seed)
+    seeds = _seed_weights(len(samples_by_seed), resamples, seed)
+    return {
+        name: Bootstrap(
+            value=float(np.mean([point[name] for point in points])),
+            by_seed=tuple(point[name] for point in points),
+            replicates=(values * seeds).sum(axis=0),
+            examples=n,
+            seed=seed,
+            confidence=confidence,
+        )
+        for name, values in replicates.items()
+    }
+
+
+def paired_difference(row: Bootstrap, base: Bootstrap) -> Interval:
+    """`row` − `base` over the same resamples. ValueError when they do not share them."""
+    _check_paired(row, base)
+    return _percentile_interval(row.value - base.value, row.replicates - base.replicates, row.confidence)
+
+
+def paired_ratio(row: Bootstrap, base: Bootstrap) -> Interval:
+    """`row` / `base` (retention) over the same resamples; undefined where the base is 0 in one of them."""
+    _check_paired(row, base)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(np.float64(row.value) / base.value)
+        return _percentile_interval(value, row.replicates / base.replicates, row.confidence)
+
+
+def verdict(ratio: Interval, at_least: float) -> Verdict:
+    """PASS: the whole interval reaches the bar. FAIL: none of it does. An undefined ratio decides nothing."""
+    if ratio.low >= at_least:
+        return "PASS"
+    return "FAIL" if ratio.high < at_least else "INCONCLUSIVE"
+
+
+def median_ratio(
+    anchor: Sequence[float],
+    row: Sequence[float],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """How many times faster the row is: median of anchor time / row time within blocks, bootstrapped over blocks.
+
+    Both sequences hold one time per block, in the same order of blocks. ValueError when they do not, or are empty.
+    """
+    if len(anchor) != len(row) or not anchor:
+        msg = f"a ratio needs the same blocks on both sides; got {len(anchor)} and {len(row)}"
+        raise ValueError(msg)
+    ratios = np.asarray(anchor, dtype=np.float64) / np.asarray(row, dtype=np.float64)  # [blocks]
+    draws = np.random.default_rng([seed, 2]).integers(0, len(ratios), size=(resamples, len(ratios)))
+    return _percentile_interval(float(np.median(ratios)), np.median(ratios[draws], axis=1), confidence)
+
+
+def noise_floor(anchor: Sequence[float], twin: Sequence[float], confidence: float = CONFIDENCE) -> float:
+    """How far two measurements of one artifact may differ: f, so that their ratio lies in [1 / (1 + f), 1 + f]."""
+    ratio = median_ratio(anchor, twin, confidence=confidence)
+    return max(ratio.high, 1 / ratio.low) - 1
+
+
+def is_noise(ratio: Interval, floor: float) -> bool:
+    """Does the interval reach into the noise around 1? Such a ratio is no finding: it is shown as ≈ 1."""
+    return ratio.low <= 1 + floor and ratio.high >= 1 / (1 + floor)
+
+
+def percentile(samples: Sequence[float], q: float, confidence: float = CONFIDENCE) -> Interval | None:
+    """The q-quantile with order statistics as one-sided bounds, each at `confidence`; no distribution is assumed.
+
+    None where too few samples support it (at 95 %: 5 for p50, 29 for p90, 59 for p95, 299 for p99).
+    """
+    n = len(samples)
+    if n < samples_needed(q, confidence):
+        return None
+    ordered = np.sort(np.asarray(samples, dtype=np.float64))
+    cdf = _binomial_cdf(n, q)  # cdf[k] = P(at most k samples lie below the quantile)
+    low = int(np.searchsorted(cdf, 1 - confidence, side="right")) - 1
+    high = int(np.searchsorted(cdf, confidence, side="left"))
+    value = ordered[max(0, math.ceil(n * q) - 1)]
+    return Interval(float(value), float(ordered[low]), float(ordered[high]))
+
+
+def samples_needed(q: float, confidence: float = CONFIDENCE) -> int:
+    """From how many samples on both bounds of the q-quantile exist: q^n and (1 − q)^n ≤ 1 − confidence."""
+    return math.ceil(math.log(1 - confidence) / math.log(max(q, 1 - q)))
+
+
+def _counts(rng: np.random.Generator, n: int, rows: int) -> np.ndarray:
+    """Multinomial counts, float64 [rows, n]: faster by drawing indices than by `rng.multinomial`."""
+    drawn = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
+    return np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+
+
+def _replicates(metrics: Metrics, by_seed: Sequence[np.ndarray], resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """Each metric under each resample for each seed: {name: [S, r]}."""
+    chunks = [[metrics(s, weights) for s in by_seed] for weights in weight_chunks(len(by_seed[0]), resamples, seed)]
+    return {name: np.concatenate([[m[name] for m in chunk] for chunk in chunks], axis=1) for name in chunks[0][0]}
+
+
+def _seed_weights(count: int, resamples: int, seed: int) -> np.ndarray:
+    """[S, r]: what each seed weighs in each resample; columns sum to 1."""
+    if count == 1:
+        return np.ones((1, resamples))
+    drawn = _counts(np.random.default_rng([seed, 1]), count, resamples).T / count
+    even = 1 / count
+    return even + math.sqrt(count / (count - 1)) * (drawn - even)
+
+
+def _percentile_interval(value: float, replicates: np.ndarray, confidence: float) -> Interval:
+    """The middle `confidence` of the replicates; nan where one of them is undefined."""
+    if not (math.isfinite(value) and np.isfinite(replicates).all()):
+        return Interval(math.nan, math.nan, math.nan)
+    low, high = np.quantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def _check_paired(row: Bootstrap, base: Bootstrap) -> None:
+    mine, other = ((b.examples, len(b.replicates), b.seed, b.confidence) for b in (row, base))
+    if mine != other:
+        msg = f"not paired: (examples, resamples, seed, confidence) are {mine} and {other}"
+        raise ValueError(msg)
+
+
+def _binomial_cdf(n: int, q: float) -> np.ndarray:
+    """P(X ≤ k) for X ~ Binomial(n, q), k = 0 … n, float64 [n + 1]."""
+    k = np.arange(1, n + 1)
+    log_choose = np.concatenate([[0.0], np.cumsum(np.log((n - k + 1) / k))])
+    counts = np.arange(n + 1)
+    return np.cumsum(np.exp(log_choose + counts * math.log(q) + (n - counts) * math.log1p(-q)))

@@ -1,0 +1,226 @@
+"""The write-once, content-addressed store: staged folder, fsync, rename, manifest inside; no manifest, no entry."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.errors import StoreError
+from harness.keys import Ref, Stage
+
+MANIFEST = "manifest.json"
+KEY = "key.json"
+TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Results of harness; `harness cache gc` cleans up.\n"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished stage."""
+
+    key: str
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the stage observed."""
+        found: Mapping[str, Any] = self.manifest["facts"]
+        return found
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the stage, in seconds."""
+        return float(self.manifest["seconds"])
+
+    @property
+    def bytes(self) -> int:
+        """Size of all its files."""
+        return sum(size for size, _ in self.manifest["files"].values())
+
+
+class Store:
+    """A folder of entries. Correct without locks: the first writer of a key wins by `rename`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.objects, self.staging = root / "objects", root / "staging"
+        self.scratch, self.logs, self.locks = root / "scratch", root / "logs", root / "locks"
+
+    def create(self) -> None:
+        """Make the folders. StoreError when that is not possible."""
+        try:
+            for folder in (self.objects, self.staging, self.scratch, self.logs, self.locks):
+                folder.mkdir(parents=True, exist_ok=True)
+            tag = self.root / "CACHEDIR.TAG"
+            if not tag.exists():
+                tag.write_text(TAG)
+        except OSError as error:
+            _refused("creating", self.root, error)
+
+    def folder(self, key: str) -> Path:
+        """Where the entry of a key stands, or would."""
+        return self.objects / key[:2] / key
+
+    def path(self, ref: Ref) -> Path:
+        """The folder of one output."""
+        return self.folder(ref.key) / ref.output
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry, by its manifest alone; None when there is none or its manifest is not readable."""
+        folder = self.folder(key)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            return Entry(key, folder, manifest) if manifest["key"] == key and manifest["files"] is not None else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry, sorted by key."""
+        for folder in sorted(self.objects.glob("??/*")):
+            entry = self.entry(folder.name)
+            if entry:
+                yield entry
+
+    def verify(self, key: str) -> str | None:
+        """None when every file is there with its size and hash; otherwise what is wrong."""
+        entry = self.entry(key)
+        if entry is None:
+            return "no manifest" if self.folder(key).exists() else "missing"
+        for name, (size, sha) in entry.manifest["files"].items():
+            problem = _wrong(entry.folder / name, size, sha)
+            if problem:
+                return f"{name}: {problem}"
+        return None
+
+    def sound(self, keys: list[str]) -> set[str]:
+        """Those of the keys whose entries are complete; damaged ones are moved out of the way and count as absent."""
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            problems = dict(zip(keys, pool.map(self.verify, keys), strict=True))
+        for key, problem in problems.items():
+            if problem not in (None, "missing"):
+                self.discard(key)
+        return {key for key, problem in problems.items() if problem is None}
+
+    def discard(self, key: str) -> None:
+        """Remove an entry: renamed away first, so that nobody sees half of it."""
+        away = self.staging / f"discarded-{key[:12]}-{uuid.uuid4().hex[:8]}"
+        with contextlib.suppress(FileNotFoundError):
+            self.folder(key).rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def stage(self, key: str) -> Iterator[Path]:
+        """A private empty folder to write a result into; whatever is left of it afterwards is removed."""
+        folder = self.staging / f"{key[:12]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, stage: Stage, staged: Path, facts: Mapping[str, Any], seconds: float, when: str) -> bool:
+        """Make the staged folder the entry of the stage; False when another writer was first.
+
+        `when` is the finishing time, ISO 8601 in UTC. StoreError (naming the path) when the disk refuses.
+        """
+        try:
+            _write_json(staged / KEY, stage.identity)
+            files = {str(p.relative_to(staged)): _seal(p) for p in sorted(staged.rglob("*")) if p.is_file()}
+            manifest = {"schema": 1, "key": stage.key, "kind": stage.kind, "component": stage.component}
+            manifest |= {"label": stage.label, "finished": when, "seconds": round(seconds, 3)}
+            _write_json(staged / MANIFEST, {**manifest, "files": files, "facts": dict(facts)})
+            for folder in [staged, *(p for p in staged.rglob("*") if p.is_dir())]:
+                _sync(folder)
+            target = self.folder(stage.key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return self._rename(staged, target, stage.key)
+        except OSError as error:
+            _refused(f"publishing {stage.label}", self.root, error)
+
+    def _rename(self, staged: Path, target: Path, key: str) -> bool:
+        try:
+            staged.rename(target)
+        except OSError:
+            if self.verify(key) is None:
+                return False
+            self.discard(key)
+            staged.rename(target)
+        _sync(target.parent)
+        return True
+
+    @contextlib.contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Try to be the one who works on a key. Saves work only: correctness never depends on it."""
+        with (self.locks / f"{key}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            yield True
+
+
+def _refused(doing: str, root: Path, error: OSError) -> NoReturn:
+    where = f" ({error.filename})" if error.filename else ""
+    why = f"{error.strerror or error}{where}"
+    msg = f"{doing} in the store {root}: {why}. Free space or set HARNESS_STORE to another folder"
+    raise StoreError(msg) from error
+
+
+def _wrong(path: Path, size: int, sha: str) -> str | None:
+    try:
+        if path.stat().st_size != size:
+            return f"{path.stat().st_size} bytes, expected {size}"
+        return None if file_hash(path) == sha else "content differs from its hash"
+    except OSError:
+        return "missing"
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _seal(path: Path) -> list[Any]:
+    with path.open("rb") as file:
+        sha = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    return [path.stat().st_size, sha]
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a file's content in one step: readers see the old or the new text, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    _sync(temporary)
+    temporary.replace(path)
+
+
+def unused(store: Store, keep: Callable[[str], bool]) -> list[Entry]:
+    """Entries that nobody asked to keep."""
+    return [entry for entry in store.entries() if not keep(entry.key)]

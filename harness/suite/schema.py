@@ -1,0 +1,176 @@
+"""The tables of a suite's TOML, and what the loader asks of the plugins."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+
+from harness.specs import Params, Spec
+from harness.suite.problems import typed
+from harness.suite.types import MeasureConfig, SpeedConfig
+
+SCHEMA = 1
+_NAME = re.compile(r"\w[\w.+-]*")
+_STEP = re.compile(r"\w[\w-]*")
+_FORBIDDEN = set(",=|*?[]")  # they mean something to --only
+
+
+class Registry(Protocol):
+    """Specs by kind ('task', 'student', 'distiller', 'compressor', 'runtime') and name."""
+
+    def get(self, kind: str, name: str) -> Spec:
+        """PluginError with a ready message when there is none of that name."""
+
+    def names(self, kind: str) -> list[str]:
+        """All names of a kind, sorted."""
+
+
+def check_name(name: str) -> str:
+    """A name of a suite, model, chain or axis. ValueError says what is allowed."""
+    if not _NAME.fullmatch(name):
+        msg = f"{typed(name)} cannot be a name: use letters, digits, '_', '-', '.' and '+', a letter or digit first"
+        raise ValueError(msg)
+    return name
+
+
+def check_step(name: str) -> str:
+    """A name of a training step: no dot, because targets are written `train.<step>.<parameter>`."""
+    if not _STEP.fullmatch(name):
+        msg = f"{typed(name)} cannot be a step: use letters, digits, '_' and '-', a letter or digit first"
+        raise ValueError(msg)
+    return name
+
+
+def check_scalar(value: Any) -> str | int | float | bool:
+    """A value of an axis. ValueError for lists, tables and text that --only could not select."""
+    if not isinstance(value, str | int | float):
+        msg = f"expected a single value (string, number, true or false), got {typed(value)}"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic turns only ValueError into a finding
+    if isinstance(value, str) and (not value.isprintable() or not value.strip() or _FORBIDDEN & set(value)):
+        msg = f"{typed(value)} cannot be a value of an axis: empty text and , = | * ? [ ] are not allowed"
+        raise ValueError(msg)
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+Text = Annotated[str, Field(min_length=1)]
+Scalar = Annotated[str | int | float | bool, PlainValidator(check_scalar)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
+Scalars = dict[str, Scalar]
+
+
+class SuiteTable(Params):
+    """`[suite]`."""
+
+    name: Name
+    title: str | None = None
+    anchor: Scalars = Field(default_factory=dict)
+
+
+class TaskTable(Params):
+    """`[task]` without the task's own params."""
+
+    use: str
+    source: Text | None = None
+    max_length: int = Field(default=128, ge=1)
+
+
+class DataTable(Params):
+    """`[data.<name>]`: a transfer set."""
+
+    source: Text
+
+
+class InitTable(Params):
+    """`init` of a model: what it takes from other models' artifacts."""
+
+    embeddings: str | None = None
+    layers_of: str | None = None
+    keep: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
+
+
+class ModelTable(Params):
+    """`[models.<name>]` without the student's params; `train` is read step by step."""
+
+    use: str
+    init: InitTable | None = None
+    train: Any = None
+
+
+class StepTable(Params):
+    """One training step without the loop's options and the distiller's params."""
+
+    step: Annotated[str, AfterValidator(check_step)] | None = None
+    distil: str
+    teacher: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    on: str | None = None
+
+
+class ChainStepTable(Params):
+    """One compressor of a chain without its params."""
+
+    use: str
+
+
+class MatrixTable(Params):
+    """`[matrix]` without the suite's own axes."""
+
+    model: tuple[str, ...] | None = Field(default=None, min_length=1)
+    compress: tuple[str, ...] = Field(default=("none",), min_length=1)
+    seed: tuple[Seed, ...] = Field(default=(42,), min_length=1)
+    sets: dict[str, str] = Field(default_factory=dict)
+    include: tuple[Scalars, ...] = ()
+    exclude: tuple[Scalars, ...] = ()
+
+
+class AxisTable(Params):
+    """One axis of the suite's own, as `{values = …}`."""
+
+    values: tuple[Scalar, ...] = Field(min_length=1)
+
+
+class SpeedTable(Params):
+    """`measure.speed`."""
+
+    workloads: tuple[Literal["single", "batch"], ...] = Field(default=SpeedConfig.workloads, min_length=1)
+    threads: int | None = Field(default=SpeedConfig.threads, ge=1)
+    batch_size: int = Field(default=SpeedConfig.batch_size, ge=1)
+    inputs: int = Field(default=SpeedConfig.inputs, ge=1)
+    blocks: int = Field(default=SpeedConfig.blocks, ge=1)
+    turn_ms: float = Field(default=SpeedConfig.turn_ms, gt=0)
+
+
+class RetentionTable(Params):
+    """`measure.retention`; without a metric it is about the task's primary one."""
+
+    of: str
+    metric: str | None = None
+    at_least: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
+
+
+class MeasureTable(Params):
+    """`[measure]`; `speed` is a table, or false."""
+
+    speed: Any = True
+    retention: RetentionTable | None = None
+    confidence: float = Field(default=MeasureConfig.confidence, gt=0, lt=1)
+
+
+class PublishedTable(Params):
+    """One of `[[published]]` without its figures and remarks. `row`: axes of the matrix, or the name of an outsider."""
+
+    row: Any
+    source: Text
+
+
+class ClaimTable(Params):
+    """One of `[[claims]]`; whatever else it has is kept as it is."""
+
+    text: Text
+    source: Text

@@ -1,0 +1,134 @@
+"""A suite after reading: frozen values, every name checked, every param resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.specs import Params
+from harness.training import TrainParams
+
+AxisValue = str | int | float | bool | None  # None: the cell's model lacks the axis, shown as "—"
+
+
+def axis_text(value: AxisValue) -> str:
+    """How a value of an axis is written: `true`, `0.1`, `lstm`, `—`."""
+    if value is None:
+        return "—"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepConfig:
+    """One `train` step: a distiller, its params, the loop's, and what it learns from."""
+
+    name: str  # "train" for a single unnamed step
+    distil: str  # distiller name as written
+    teacher: tuple[str, ...] = ()  # model names
+    on: str | None = None  # a [data.<name>] transfer set; None: the task's train role
+    params: Params = field(default_factory=Params)  # the distiller's
+    loop: TrainParams = field(default_factory=TrainParams)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A student with its params and training steps; no step: used as it is."""
+
+    name: str
+    use: str
+    params: Params
+    init: Mapping[str, Any] = field(default_factory=dict)  # {"embeddings": model} or {"layers_of": model, "keep": […]}
+    train: tuple[StepConfig, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainStep:
+    """One compressor of a chain."""
+
+    use: str
+    params: Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """The `[task]` table. `source` is as written (None: the task's default)."""
+
+    use: str
+    params: Params
+    source: str | None = None
+    max_length: int = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedConfig:
+    """How speed is measured. `threads` None: all physical cores of the machine."""
+
+    workloads: tuple[str, ...] = ("single", "batch")
+    threads: int | None = None
+    batch_size: int = 32
+    inputs: int = 64  # size of one block's draw for `single`
+    blocks: int = 20
+    turn_ms: float = 50.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """Which share of whose metric a row should keep, as a verdict."""
+
+    of: str  # a model name (its uncompressed row)
+    metric: str
+    at_least: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureConfig:
+    """The `[measure]` table. `speed` None: not measured."""
+
+    speed: SpeedConfig | None = field(default_factory=SpeedConfig)
+    retention: Retention | None = None
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One point of the matrix, in the suite's order of axes: model, compress, other axes, seed last."""
+
+    axes: tuple[tuple[str, AxisValue], ...]
+
+    def __getitem__(self, axis: str) -> AxisValue:
+        return dict(self.axes)[axis]
+
+    @property
+    def row(self) -> tuple[tuple[str, AxisValue], ...]:
+        """The cell without its replicate axis."""
+        return tuple(pair for pair in self.axes if pair[0] != "seed")
+
+    @property
+    def id(self) -> str:
+        """`model=lstm,compress=int8,seed=1`: what `--only` and `explain` take."""
+        return ",".join(f"{name}={axis_text(value)}" for name, value in self.axes if value is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Everything a run needs to know, checked. A cell's task and model may differ by bound axes: see `bind`."""
+
+    path: Path | None  # None: built in memory
+    text: str  # the TOML as read
+    overrides: tuple[str, ...]  # --set, as given
+    name: str
+    title: str
+    anchor: Mapping[str, AxisValue]  # every axis of the anchor row
+    task: TaskConfig
+    data: Mapping[str, str]  # transfer set name → source
+    models: Mapping[str, ModelConfig]
+    chains: Mapping[str, tuple[ChainStep, ...]]  # includes "none": ()
+    axes: Mapping[str, tuple[AxisValue, ...]]  # model, compress, seed and the suite's own
+    sets: Mapping[str, str]  # axis → "train.beta", "train.tune.beta", "task.max_length", "model.hidden_size"
+    cells: tuple[Cell, ...]  # expanded, excluded, included, in order
+    measure: MeasureConfig
+    published: tuple[Mapping[str, Any], ...] = ()
+    claims: tuple[Mapping[str, Any], ...] = ()
+    bindings: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # memory of `bind`

@@ -1,0 +1,175 @@
+"""Text to arrays without torch: WordPiece vocabularies, tokenizer files, and the encoder that token students share.
+
+An artifact that uses this encoder has `tokenizer.json` and `encoder.json` beside its weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+from harness.errors import AssetError, StageError
+from harness.specs import Encoded, Head
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SETTINGS = "encoder.json"
+_PADDING = ("[PAD]", "<pad>")
+_UNKNOWN = ("[UNK]", "<unk>")
+_ALPHABET = 1000  # characters; rarer ones become the unknown token
+
+
+class TokenizerEncoder:
+    """A `harness.Encoder` over one tokenizer: `input_ids` and `attention_mask`, cut at `max_length`."""
+
+    def __init__(self, tokenizer: Tokenizer, pad: Mapping[str, int], max_length: int, unknown: int) -> None:
+        self.pad = dict(pad)
+        self._unknown = unknown
+        self._tokenizer = tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length)
+
+    def encode(self, inputs: Sequence[Any], head: Head) -> list[Encoded]:
+        """Strings → arrays of 1 to max_length ids; a text without a token is the unknown token."""
+        if head != "sequence":
+            msg = f"this encoder reads texts for the 'sequence' head, not for '{head}'"
+            raise StageError(msg)
+        return [self._encoded(item.ids) for item in self._tokenizer.encode_batch(list(inputs))]
+
+    def _encoded(self, ids: list[int]) -> Encoded:
+        array = np.array(ids or [self._unknown], dtype=np.int64)
+        return Encoded({"input_ids": array, "attention_mask": np.ones_like(array)}, len(array))
+
+
+def train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool = True) -> Tokenizer:
+    """WordPiece on the given texts; й and ё stay themselves. The same texts give the same ids in every process.
+
+    The trainer of `tokenizers` numbers continuing characters in the order of a hash map, which decides ties between
+    merges later; here the alphabet is counted and numbered first.
+    """
+    corpus = list(texts)
+    tokenizer = _wordpiece({token: at for at, token in enumerate(SPECIAL)}, lowercase, strip_accents=False)
+    first, inner = _characters(corpus, tokenizer)
+    alphabet = sorted(sorted(first, key=lambda character: (-first[character], character))[:_ALPHABET])
+    continuing = [f"##{character}" for character in alphabet if character in inner]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=[*SPECIAL, *alphabet, *continuing],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return _wordpiece(tokenizer.get_vocab(with_added_tokens=False), lowercase, strip_accents=False)
+
+
+def _characters(corpus: Iterable[str], tokenizer: Tokenizer) -> tuple[Counter[str], set[str]]:
+    """How often each character occurs, and which ones occur inside a word."""
+    words: Counter[str] = Counter()
+    for text in corpus:
+        pieces = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+        words.update(word for word, _ in pieces)
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+    return counts, {character for word in words for character in word[1:]}
+
+
+def _wordpiece(vocab: dict[str, int], lowercase: bool, strip_accents: bool | None, chinese: bool = True) -> Tokenizer:
+    """BERT's pipeline: normalise, split at spaces and punctuation, cut into longest pieces, [CLS] … [SEP]."""
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=SPECIAL[1], max_input_chars_per_word=100))
+    bert = normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=chinese, strip_accents=strip_accents, lowercase=lowercase
+    )
+    tokenizer.normalizer = bert if strip_accents is not False else normalizers.Sequence([normalizers.NFC(), bert])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens([token for token in SPECIAL if token in vocab])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocab[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
+def read_tokenizer(path: Path, lowercase: bool = True) -> Tokenizer:
+    """`tokenizer.json` or `vocab.txt`, or a folder with one of them (the former wins).
+
+    A `vocab.txt` is read as BERT's, with the settings of the `tokenizer_config.json` beside it; without one,
+    `lowercase` decides and accents are kept. AssetError when there is none or it cannot be read.
+    """
+    found = [path] if path.is_file() else [path / name for name in ("tokenizer.json", "vocab.txt")]
+    file = next((candidate for candidate in found if candidate.is_file()), None)
+    if file is None:
+        msg = f"{path}: no tokenizer there; a folder with tokenizer.json or vocab.txt, or such a file, is needed"
+        raise AssetError(msg)
+    try:
+        return Tokenizer.from_file(str(file)) if file.suffix == ".json" else _from_vocab(file, lowercase)
+    except AssetError:
+        raise
+    except Exception as error:  # tokenizers raises bare Exception
+        msg = f"{file}: not a tokenizer ({error})"
+        raise AssetError(msg) from error
+
+
+def _from_vocab(file: Path, lowercase: bool) -> Tokenizer:
+    vocab = {token: at for at, token in enumerate(file.read_text(encoding="utf-8").splitlines())}
+    missing = [token for token in SPECIAL[:4] if token not in vocab]
+    if missing:
+        msg = f"{file}: a BERT vocabulary has one token a line, among them {', '.join(SPECIAL[:4])}; missing: {missing}"
+        raise AssetError(msg)
+    beside = file.with_name("tokenizer_config.json")
+    if not beside.is_file():
+        return _wordpiece(vocab, lowercase, strip_accents=False)
+    config = json.loads(beside.read_text(encoding="utf-8"))
+    chinese = config.get("tokenize_chinese_chars", True)
+    return _wordpiece(vocab, config.get("do_lower_case", True), config.get("strip_accents"), chinese)
+
+
+def save_encoder(folder: Path, tokenizer: Tokenizer, max_length: int, pad_id: int | None = None) -> None:
+    """Write `tokenizer.json` and `encoder.json`. `pad_id`: what the model's config says, where it says something.
+
+    AssetError when the tokenizer has no padding or no unknown token.
+    """
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "max_length": max_length,
+        "pad": {"input_ids": padding_id(tokenizer) if pad_id is None else pad_id, "attention_mask": 0},
+        "unknown": _token_id(tokenizer, _UNKNOWN, "unknown"),
+        "special": sorted(at for at, token in tokenizer.get_added_tokens_decoder().items() if token.special),
+    }
+    (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+
+
+def load_encoder(folder: Path) -> TokenizerEncoder:
+    """The encoder of an artifact folder. StageError when its files are missing or broken."""
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return TokenizerEncoder(tokenizer, settings["pad"], settings["max_length"], settings["unknown"])
+    except Exception as error:  # tokenizers raises bare Exception
+        msg = f"{folder}: the encoder cannot be loaded ({error})"
+        raise StageError(msg) from error
+
+
+def padding_id(tokenizer: Tokenizer) -> int:
+    """The id that fills up a batch. AssetError when the tokenizer has none of the usual names for it."""
+    return _token_id(tokenizer, _PADDING, "padding")
+
+
+def _token_id(tokenizer: Tokenizer, names: Sequence[str], what: str) -> int:
+    for name in names:
+        at = tokenizer.token_to_id(name)
+        if at is not None:
+            return int(at)
+    msg = f"the tokenizer has no {what} token (looked for {', '.join(names)})"
+    raise AssetError(msg)

@@ -1,0 +1,70 @@
+"""Weights of transformers models: counted, loaded and saved the same way for every student."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import AssetError
+from harness.specs import Facts
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+def parameter_facts(model: torch.nn.Module) -> Facts:
+    """`parameters`, and the same without embedding tables (words, positions, types); shared weights count once."""
+    from torch import nn
+
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    parameters = list(model.parameters())
+    return {
+        "parameters": sum(p.numel() for p in parameters),
+        "parameters_without_embeddings": sum(p.numel() for p in parameters if id(p) not in tables),
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no reports: what they say is returned as facts."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def load_pretrained(auto: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, dict[str, list[str]]]:
+    """`auto.from_pretrained` in fp32 from safetensors in a local folder, running no code from it.
+
+    Returns the model in eval mode and the sorted names {"missing", "unexpected"}; a weight of another shape is
+    missing. AssetError when the folder cannot be loaded.
+    """
+    import torch
+
+    safe = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32}
+    try:
+        with _quiet():
+            model, info = auto.from_pretrained(
+                folder, **safe, output_loading_info=True, ignore_mismatched_sizes=True, **options
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        msg = f"{folder}: not a checkpoint that can be loaded ({error})"
+        raise AssetError(msg) from error
+    missing = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+    return model, {"missing": sorted(missing), "unexpected": sorted(info["unexpected_keys"])}
+
+
+def save_pretrained(model: PreTrainedModel, folder: Path) -> None:
+    """`config.json` and one `model.safetensors`."""
+    with _quiet():
+        model.save_pretrained(folder, max_shard_size="1000GB")

@@ -1,0 +1,1 @@
+"""Distillers: losses that train a student from labels, from stored teacher outputs, or from both."""

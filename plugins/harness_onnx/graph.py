@@ -1,0 +1,84 @@
+"""What a graph consists of: the figures that prove an export or a quantization."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from harness import StageError
+
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
+_BYTES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+_MATRIX_OPS = ("MatMul", "Gemm", "FusedMatMul", "Attention", "LSTM", "GRU")  # operators that multiply by weights
+_LARGEST = 2**31 - 1  # bytes of one protobuf message
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write one file without external data. StageError where the model is too large for that."""
+    if model.ByteSize() > _LARGEST:
+        msg = f"{path.name}: {model.ByteSize() / 2**30:.1f} GiB; one ONNX file holds at most 2. Use a smaller model."
+        raise StageError(msg)
+    onnx.save(model, path)
+
+
+def operators(model: onnx.ModelProto) -> Counter[str]:
+    """How many nodes of each operator, subgraphs included."""
+    return Counter(node.op_type for graph in graphs(model.graph) for node in graph.node)
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph, then the bodies of its loops and branches."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in [attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else attribute.graphs:
+                yield from graphs(body)
+
+
+def bytes_by_kind(model: onnx.ModelProto) -> dict[str, int]:
+    """Bytes of weights: embedding tables of any type, then 8-bit, floating and other tensors. The sum is the whole."""
+    kinds = dict.fromkeys(("embeddings", "int8", "fp32", "other"), 0)
+    for graph in graphs(model.graph):
+        tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+        for tensor in graph.initializer:
+            kinds[_kind(tensor, tensor.name in tables)] += _size(tensor)
+    return kinds
+
+
+def float_matrices(model: onnx.ModelProto) -> list[str]:
+    """Names of operators that still multiply by floating weights, given as they are or computed from constants."""
+    constants = _constants(model.graph)
+    eight_bit = {tensor.name for tensor in model.graph.initializer if tensor.data_type in _BYTES}
+    return [
+        node.name or node.output[0]
+        for node in model.graph.node
+        if node.op_type in _MATRIX_OPS and node.input[1] in constants and node.input[1] not in eight_bit
+    ]
+
+
+def _constants(graph: onnx.GraphProto) -> set[str]:
+    """Values that depend on no input."""
+    known = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if all(name in known for name in node.input if name):
+            known.update(node.output)
+    return known
+
+
+def _kind(tensor: onnx.TensorProto, is_table: bool) -> str:
+    if is_table and len(tensor.dims) == 2 and tensor.data_type in (*_FLOATS, *_BYTES):
+        return "embeddings"
+    if tensor.data_type in _BYTES:
+        return "int8"
+    return "fp32" if tensor.data_type in _FLOATS else "other"
+
+
+def _size(tensor: onnx.TensorProto) -> int:
+    """Bytes of the values, without name and shape."""
+    width = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    count = 1
+    for length in tensor.dims:
+        count *= length
+    return count * width

@@ -1,0 +1,98 @@
+"""Hooks of the ONNX plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from harness import CompressorSpec, Params, RuntimeSpec, StudentSpec, hookimpl
+from pydantic import Field
+
+
+class ExportParams(Params):
+    """Options of `onnx`."""
+
+    mask: Literal["additive", "plain"] = Field(
+        "additive", description="additive: [B, 1, 1, L], built beside the model; plain: as the encoder gives it"
+    )
+    optimise: bool = Field(True, description="fuse attention, GELU and layer normalisation into single operators")
+
+
+class Int8Params(Params):
+    """Options of `onnx-int8`."""
+
+    per_channel: bool = Field(True, description="one scale per output of a matrix, not one per matrix")
+    embeddings: bool = Field(True, description="quantize embedding tables too (one scale per table)")
+    reduce_range: bool | None = Field(
+        None, description="7-bit weights; default: only on x86 without VNNI, where sums of 8-bit products overflow"
+    )
+
+
+class OnnxFileParams(Params):
+    """Options of `onnx-file`."""
+
+    model: str = Field(description="an .onnx file, or a folder with model.onnx; tokenizer.json stands beside it")
+    labels: list[str] | None = Field(
+        None, description="the classes in the file's own order; default: as its config.json says, else the task's order"
+    )
+
+
+@hookimpl
+def harness_compressors() -> Iterator[CompressorSpec]:
+    """Export to ONNX and dynamic int8."""
+    yield CompressorSpec(
+        name="onnx",
+        summary="ONNX export with graph optimisation",
+        version=1,
+        consumes=("torch",),
+        produces="onnx",
+        factory="harness_onnx.export:OnnxExport",
+        params=ExportParams,
+        libraries=("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "optimum"),
+        reference="https://docs.pytorch.org/docs/stable/onnx_export.html",
+    )
+    yield CompressorSpec(
+        name="onnx-int8",
+        summary="Dynamic int8 of an ONNX graph, per channel",
+        version=1,
+        consumes=("onnx",),
+        produces="onnx-int8",
+        factory="harness_onnx.quantize:OnnxInt8",
+        params=Int8Params,
+        batch_dependent=True,
+        isa_dependent=True,
+        libraries=("onnx", "onnxruntime"),
+        reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html",
+    )
+
+
+@hookimpl
+def harness_runtimes() -> Iterator[RuntimeSpec]:
+    """ONNX Runtime on CPU."""
+    yield RuntimeSpec(
+        name="onnxruntime",
+        summary="ONNX Runtime, CPU",
+        version=1,
+        formats=("onnx", "onnx-int8"),
+        factory="harness_onnx.runtime:OnnxRuntime",
+        libraries=("onnxruntime",),
+        reference="https://onnxruntime.ai",
+    )
+
+
+@hookimpl
+def harness_students() -> Iterator[StudentSpec]:
+    """ONNX files made elsewhere."""
+    yield StudentSpec(
+        name="onnx-file",
+        summary="An existing ONNX classifier with its tokenizer.json, used as it is",
+        version=1,
+        heads=("sequence",),
+        encoder="harness_onnx.encoder:load",
+        assets=("model",),
+        format="onnx",
+        trainable=False,
+        factory="harness_onnx.onnx_file:OnnxFile",
+        params=OnnxFileParams,
+        libraries=("onnx", "onnxruntime", "tokenizers"),
+    )

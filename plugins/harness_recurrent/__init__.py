@@ -1,0 +1,1 @@
+"""Recurrent students: small, quick to train on a CPU, exportable."""

@@ -1,0 +1,186 @@
+"""An int8 model on disk as plain integers, and back into modules without an fp32 copy of any quantized weight.
+
+A folder holds `config.json`, `model.safetensors` and `int8.json`. For a quantized weight K the tensors are K (int8),
+`K.scale` (float32) and `K.zero_point` (int8), both with one entry per output row, or a single one; parameters that were
+not quantized and all buffers are stored as they are. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness import Head, StageError, choices
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.ao.nn.quantized import dynamic
+from transformers import (
+    AutoConfig,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+)
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+DESCRIPTION = "int8.json"
+KINDS: dict[str, type[nn.Module]] = {"Linear": nn.Linear, "LSTM": nn.LSTM}
+_ENGINES = ("x86", "fbgemm", "onednn", "qnnpack")  # fastest first
+_AUTO: dict[Head, Any] = {
+    "sequence": AutoModelForSequenceClassification,
+    "token": AutoModelForTokenClassification,
+    "nested-token": AutoModelForTokenClassification,
+    "span": AutoModelForQuestionAnswering,
+}
+
+
+def use_engine() -> str:
+    """Select the fastest int8 engine of this PyTorch build. StageError when it has none."""
+    supported = torch.backends.quantized.supported_engines
+    engine = next((name for name in _ENGINES if name in supported), None)
+    if engine is None:
+        msg = (
+            f"this PyTorch has no int8 engine (found: {choices(supported)}; known: {choices(_ENGINES)}). "
+            "Use the chain onnx, onnx-int8 instead."
+        )
+        raise StageError(msg)
+    torch.backends.quantized.engine = engine
+    return engine
+
+
+@contextmanager
+def quiet_torch_ao() -> Iterator[None]:
+    """Mute the two deprecations that torch.ao announces; what it points to has no int8 kernels as fast on CPU."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", "torch.quantize_per_tensor, torch.quantize_per_channel", UserWarning)
+        yield
+
+
+def save(model: PreTrainedModel, modules: Mapping[str, str], folder: Path) -> dict[str, torch.Tensor]:
+    """Write tensors and description of a quantized model; `modules`: name → kind. Returns the tensors."""
+    plain = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    stored = {name: tensor.detach().clone().contiguous() for name, tensor in plain.items()}
+    for name in modules:
+        stored.update(_taken_apart(name, model.get_submodule(name)))
+    save_file(stored, folder / WEIGHTS)
+    description = {"attention": model.config._attn_implementation, "modules": dict(modules)}
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
+    return stored
+
+
+def _taken_apart(name: str, module: Any) -> dict[str, torch.Tensor]:
+    """Integers, scales, zero points and biases of one quantized module."""
+    if isinstance(module, dynamic.Linear):
+        weights, biases = {"weight": module.weight()}, {"bias": module.bias()}
+    else:
+        weights, biases = module.get_weight(), module.get_bias()
+    result = {f"{name}.{key}": bias.detach().clone() for key, bias in biases.items() if bias is not None}
+    for key, weight in weights.items():
+        result.update({f"{name}.{key}{suffix}": part for suffix, part in _integers(weight).items()})
+    return result
+
+
+def _integers(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A quantized tensor as int8 values, float32 scale and int8 zero point (per row, or 0-d)."""
+    if weight.qscheme() == torch.per_tensor_affine:
+        scale, zero = torch.tensor(weight.q_scale()), torch.tensor(weight.q_zero_point())
+    else:
+        scale, zero = weight.q_per_channel_scales(), weight.q_per_channel_zero_points()
+    return {"": weight.int_repr(), ".scale": scale.float(), ".zero_point": zero.to(torch.int8)}
+
+
+def rebuild(folder: Path, head: Head) -> PreTrainedModel:
+    """The model that was saved, bit for bit. StageError when files are missing or do not fit the architecture.
+
+    The student's module must have been imported, so that the Auto classes know its config.
+    """
+    use_engine()
+    description, stored = _read(folder)
+    try:
+        model = _skeleton(folder, head, description["attention"])
+        with quiet_torch_ao():
+            for name, kind in description["modules"].items():
+                model.set_submodule(name, _put_together(model.get_submodule(name), name, kind, stored))
+        for name, tensor in stored.items():
+            _assign(model, name, tensor)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        msg = f"{folder}: the int8 model does not fit its own config.json: {error}"
+        raise StageError(msg) from error
+    _check_complete(model, folder)
+    return model.eval()
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        return description, load_file(folder / WEIGHTS)
+    except Exception as error:  # safetensors' own error has no public base
+        msg = f"{folder}: not an int8 model: {error}"
+        raise StageError(msg) from error
+
+
+def _skeleton(folder: Path, head: Head, attention: str | None) -> PreTrainedModel:
+    """The architecture with no memory behind its parameters."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    chosen = {} if attention is None else {"attn_implementation": attention}
+    with torch.device("meta"):
+        model: PreTrainedModel = _AUTO[head].from_config(config, trust_remote_code=False, **chosen)
+    return model
+
+
+def _put_together(plain: Any, name: str, kind: str, stored: dict[str, torch.Tensor]) -> nn.Module:
+    """The int8 twin of a skeleton's module, from its tensors, which are taken out of `stored`."""
+    if type(plain) is not KINDS[kind]:
+        msg = f"'{name}' is {type(plain).__name__}, not {kind}"
+        raise ValueError(msg)
+    parts = {key: _taken(f"{name}.{key}", shape.shape, stored) for key, shape in plain.named_parameters()}
+    if isinstance(plain, nn.Linear):
+        linear = dynamic.Linear(plain.in_features, plain.out_features)
+        linear.set_weight_bias(parts["weight"], parts.get("bias"))
+        return linear
+    sizes = (plain.input_size, plain.hidden_size, plain.num_layers, plain.bias, plain.batch_first)
+    lstm = dynamic.LSTM(*sizes, bidirectional=plain.bidirectional)
+    lstm.set_weight_bias(parts)
+    return lstm
+
+
+def _taken(key: str, shape: torch.Size, stored: dict[str, torch.Tensor]) -> torch.Tensor:
+    """A quantized weight, or a bias. ValueError when its shape is not the architecture's."""
+    values = stored.pop(key)
+    if values.shape != shape:
+        msg = f"'{key}' has shape {tuple(values.shape)}, not {tuple(shape)}"
+        raise ValueError(msg)
+    if values.dtype != torch.int8:
+        return values
+    scale, zero = stored.pop(f"{key}.scale"), stored.pop(f"{key}.zero_point")
+    if scale.ndim == 0:
+        return torch._make_per_tensor_quantized_tensor(values, float(scale), int(zero))
+    return torch._make_per_channel_quantized_tensor(values, scale.double(), zero.long(), 0)
+
+
+def _assign(model: nn.Module, name: str, tensor: torch.Tensor) -> None:
+    """Put a tensor where the skeleton has a parameter or a buffer of that name and shape."""
+    path, _, key = name.rpartition(".")
+    owner = model.get_submodule(path)
+    slots = owner._parameters if key in owner._parameters else owner._buffers
+    expected = slots[key]
+    if expected is None or expected.shape != tensor.shape:
+        msg = f"'{name}' has shape {tuple(tensor.shape)}, not {None if expected is None else tuple(expected.shape)}"
+        raise ValueError(msg)
+    is_parameter = slots is owner._parameters
+    slots[key] = nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor  # type: ignore[assignment]
+
+
+def _check_complete(model: nn.Module, folder: Path) -> None:
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    missing = [name for name, tensor in tensors.items() if tensor.is_meta]
+    if missing:
+        msg = f"{folder}: {len(missing)} tensors are missing from {WEIGHTS}, '{missing[0]}' among them."
+        raise StageError(msg)

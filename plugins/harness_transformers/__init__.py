@@ -1,0 +1,1 @@
+"""Transformer students: any Hugging Face encoder checkpoint, or one built from dimensions."""

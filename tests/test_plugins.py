@@ -1,0 +1,168 @@
+"""Loading plugins: one at a time, named when broken, never renamed silently."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import types
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness import CompressorSpec, hookimpl
+from harness.errors import PluginError
+from harness.plugins import HOOKS, KINDS, Provider, Registered, Registry, build_registry, load_registry
+from harness.specs import Params, load_object
+
+ROOT = Path(__file__).parents[1]
+
+
+def compressor(name: str = "squeeze") -> CompressorSpec:
+    return CompressorSpec(name=name, summary="s", version=1, factory="m:f", consumes=("torch",), produces="torch")
+
+
+def entry(name: str, **content) -> EntryPoint:
+    module = types.ModuleType(f"fake_{name}")
+    module.__dict__.update(content)
+    sys.modules[module.__name__] = module
+    return EntryPoint(name=name, value=module.__name__, group="harness")
+
+
+@pytest.fixture(autouse=True)
+def _forget_fakes():
+    yield
+    for name in [name for name in sys.modules if name.startswith("fake_")]:
+        del sys.modules[name]
+
+
+def hook_named(name, make):
+    function = types.FunctionType(make.__code__, {"compressor": compressor}, name)
+    return hookimpl(function)
+
+
+def one():
+    yield compressor()
+
+
+def test_bundled_plugins_load_through_the_entry_points_and_none_is_broken():
+    registry = load_registry()
+    assert registry.broken == {}
+    assert registry.names("distiller") == ["finetune", "kd"]
+    assert {"transformer", "lstm"} <= set(registry.names("student"))
+    assert registry.entry("compressor", "onnx-int8").full_name == "harness/onnx-int8"
+    assert registry.get("compressor", "harness/onnx-int8") is registry.get("compressor", "onnx-int8")
+
+
+def test_a_broken_import_is_named_and_the_rest_loads():
+    points = [EntryPoint("gone", "no_such_module.plugin", "harness"), entry("good", harness_compressors=hook_named("harness_compressors", one))]
+    registry = load_registry(points)
+    assert registry.names("compressor") == ["squeeze"]
+    assert registry.broken == {"no_such_module unknown (gone)": "ModuleNotFoundError: No module named 'no_such_module'"}
+    with pytest.raises(PluginError, match=r"Plugin 'no_such_module unknown \(gone\)' failed to load: ModuleNotFoundError"):
+        registry.get("compressor", "int4")
+
+
+def test_a_misspelt_hook_is_an_error_of_that_plugin():
+    registry = load_registry([entry("typo", harness_compressor=hook_named("harness_compressor", one))])
+    assert list(registry.broken.values()) == [
+        "PluginError: implements unknown hook 'harness_compressor'. Did you mean 'harness_compressors'?"
+    ]
+
+
+def test_a_hook_that_raises_or_yields_another_thing_is_contained():
+    def raises():
+        raise RuntimeError("boom\x1b[31m\nsecond line")
+        yield
+
+    def odd():
+        yield "not a spec"
+
+    points = [
+        entry("raises", harness_compressors=hook_named("harness_compressors", raises)),
+        entry("odd", harness_compressors=hook_named("harness_compressors", odd)),
+    ]
+    broken = load_registry(points).broken
+    assert "harness_compressors: RuntimeError: boom" in broken["fake_raises unknown (raises)"]
+    assert "yielded str, expected CompressorSpec" in broken["fake_odd unknown (odd)"]
+
+
+def test_two_providers_of_one_name_are_an_error_that_lists_both():
+    pair = tuple(Registered(compressor(), Provider(name, "1")) for name in ("alpha", "beta"))
+    registry = Registry({"compressor": pair})
+    with pytest.raises(PluginError) as caught:
+        registry.get("compressor", "squeeze")
+    assert str(caught.value) == (
+        "two plugins provide compressor 'squeeze': alpha 1 and beta 1. Write one of 'alpha/squeeze', 'beta/squeeze'"
+    )
+    assert registry.entry("compressor", "beta/squeeze").provider.distribution == "beta"
+
+
+def test_an_unknown_name_suggests():
+    with pytest.raises(PluginError) as caught:
+        build_registry([compressor()]).get("compressor", "squeze")
+    assert str(caught.value) == "'squeze' is not a known compressor. Did you mean 'squeeze'? Known: 'squeeze'"
+
+
+@pytest.mark.parametrize("name", ["Bad", "", "a b", "../x", "a\nb"])
+def test_names_are_plain(name):
+    def bad():
+        yield compressor(NAME)  # noqa: F821
+
+    function = types.FunctionType(bad.__code__, {"compressor": compressor, "NAME": name}, "harness_compressors")
+    registry = load_registry([entry("names", harness_compressors=hookimpl(function))])
+    assert registry.names("compressor") == []
+    assert "is not allowed" in next(iter(registry.broken.values()))
+
+
+def test_an_import_string_that_leads_nowhere_names_itself():
+    with pytest.raises(PluginError, match="'no.where:X' cannot be imported"):
+        load_object("no.where:X")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_bundled_component_is_described_and_its_factory_exists(kind):
+    for registered in load_registry().components[kind]:
+        spec = registered.spec
+        assert spec.summary
+        assert not spec.summary.endswith(".")
+        assert spec.version >= 1
+        assert issubclass(spec.params, Params)
+        assert spec.execution_only <= set(spec.params.model_fields)
+        load_object(spec.factory)
+
+
+def _imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [f"{node.module}.{alias.name}" if node.module == "harness" else node.module for alias in node.names]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return found
+
+
+def test_plugins_use_public_names_only_and_the_core_knows_no_plugin():
+    public = {f"harness.{name}" for name in harness.__all__}
+    for path in sorted((ROOT / "plugins").rglob("*.py")):
+        own = path.relative_to(ROOT / "plugins").parts[0]
+        for name in _imports(path):
+            top = name.partition(".")[0]
+            assert name in public if top == "harness" else not top.startswith("harness_") or top == own, (path, name)
+    for path in sorted((ROOT / "harness").rglob("*.py")):
+        assert not [name for name in _imports(path) if name.startswith("harness_")], path
+
+
+def test_the_bundled_plugins_stand_in_the_same_entry_point_group_as_any():
+    values = {point.value for point in entry_points(group="harness")}
+    assert {f"{folder.name}.plugin" for folder in (ROOT / "plugins").iterdir() if folder.is_dir()} <= values
+
+
+@pytest.mark.parametrize("hook", sorted(HOOKS))
+def test_every_hook_has_a_contract_with_an_example(hook):
+    from harness import hookspecs
+
+    text = getattr(hookspecs, hook).__doc__
+    assert "Example::" in text
+    assert f"def {hook}():" in text

@@ -1,0 +1,1 @@
+"""A third-party plugin for tests: everything in numpy, so that whole suites run in seconds."""
