@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,8 +131,12 @@ def _cached(repo: str, kind: str, revision: str | None) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+    patterns = _patterns(kind)
     try:
-        return Path(snapshot_download(repo, repo_type=kind, revision=revision, local_files_only=True))
+        found = snapshot_download(
+            repo, repo_type=kind, revision=revision, local_files_only=True, allow_patterns=patterns
+        )
+        return Path(found)
     except LocalEntryNotFoundError:
         return None
     except HFValidationError as error:
@@ -145,25 +149,27 @@ def fetch(missing: Missing, kind: str) -> None:
     from huggingface_hub import snapshot_download
 
     repo, _, revision = (missing.hub or "").partition("@")
-    suffixes = DATA_SUFFIXES if kind == "dataset" else MODEL_SUFFIXES
     try:
-        patterns = [f"*{suffix}" for suffix in sorted(suffixes)]
-        snapshot_download(repo, repo_type=kind, revision=revision or None, allow_patterns=patterns)
+        snapshot_download(repo, repo_type=kind, revision=revision or None, allow_patterns=_patterns(kind))
     except Exception as error:
         reason = str(error).splitlines()[0][:200]
         msg = f"{missing} — fetching failed: {type(error).__name__}: {reason}"
         raise AssetError(msg) from error
 
 
+def _patterns(kind: str) -> list[str]:
+    """Files that a source may consist of: data or safe weights, never code or pickles."""
+    return [f"*{suffix}" for suffix in sorted(DATA_SUFFIXES if kind == "dataset" else MODEL_SUFFIXES)]
+
+
 def _asset(path: Path, origin: str, suffixes: frozenset[str]) -> Asset | Missing:
     if path.is_file():
-        root, files = path.parent, (path.name,)
+        root, files = path.parent, [path.name]
     else:
-        root = path
-        files = tuple(sorted(str(p.relative_to(path)) for p in path.rglob("*") if _wanted(p, path, suffixes)))
+        root, files = path, sorted(str(p.relative_to(path)) for p in path.rglob("*") if _wanted(p, path, suffixes))
     if not files:
         return Missing(f"any file of a known kind in '{path}'", (f"put one of {sorted(suffixes)} there",))
-    return Asset(origin, root, files, _fingerprint(root, files))
+    return Asset(origin, root, tuple(files), _fingerprint(root, files))
 
 
 def _wanted(path: Path, root: Path, suffixes: frozenset[str]) -> bool:
@@ -171,7 +177,7 @@ def _wanted(path: Path, root: Path, suffixes: frozenset[str]) -> bool:
     return path.is_file() and path.suffix in suffixes and not hidden
 
 
-def _fingerprint(root: Path, files: tuple[str, ...]) -> str:
+def _fingerprint(root: Path, files: Sequence[str]) -> str:
     return digest([[name, _hash((root / name).resolve(), *_state(root / name))] for name in files])
 
 

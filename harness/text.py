@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -22,6 +22,13 @@ SETTINGS = "encoder.json"
 _PADDING = ("[PAD]", "<pad>")
 _UNKNOWN = ("[UNK]", "<unk>")
 _ALPHABET = 1000  # characters; rarer ones become the unknown token
+
+
+class TokenIds(NamedTuple):
+    """The ids that the training loop must know to drop tokens."""
+
+    unknown: int
+    special: tuple[int, ...]
 
 
 class TokenizerEncoder:
@@ -159,6 +166,15 @@ def load_encoder(folder: Path) -> TokenizerEncoder:
     except Exception as error:  # tokenizers raises bare Exception
         msg = f"{folder}: the encoder cannot be loaded ({error})"
         raise StageError(msg) from error
+
+
+def read_token_ids(folder: Path) -> TokenIds | None:
+    """From the `encoder.json` of an artifact; None when its encoder writes no such file."""
+    file = folder / SETTINGS
+    if not file.is_file():
+        return None
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    return TokenIds(settings["unknown"], tuple(settings["special"]))
 
 
 def padding_id(tokenizer: Tokenizer) -> int:

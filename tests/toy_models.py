@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from harness import Arrays
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import (
@@ -20,6 +19,8 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
+
+from harness import Arrays
 
 VOCABULARY = 90
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -70,6 +71,7 @@ def _run(job: dict[str, Any], registry: Registry, wire: TextIO) -> dict[str, Any
             seconds = time.monotonic() - started
             facts = {**facts, "cpu_seconds": round(time.process_time() - cpu, 3), "threads": work.threads}
             store.publish(stage, out, facts, seconds, datetime.now(UTC).isoformat(timespec="seconds"))
+        shutil.rmtree(work.scratch, ignore_errors=True)  # only now: until here a kill resumes in the middle
     except HarnessError as error:
         return {"kind": "failed", "key": stage.key, "reason": str(error)}
     except Exception as error:

@@ -108,7 +108,7 @@ class Training:
     teachers: tuple[str, ...]
     seconds: Mapping[str, float]  # seed → own steps
     with_teachers_s: Figure  # first seed, all training that it rests on
-    curves: Mapping[str, Json]  # seed → curves of its steps
+    epochs: Mapping[str, Json]  # seed → one list of epochs per step: {"epoch", "steps", "loss", "dev", "seconds"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +150,7 @@ class Problem:
     cell: str
     status: str
     reason: str
-    retry: str
-    log: str
+    retry: str  # a command; nothing where trying again cannot help
 
 
 @dataclass(frozen=True, kw_only=True)

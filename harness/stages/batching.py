@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.specs import Arrays, Encoded
+
+if TYPE_CHECKING:
+    from harness.text import TokenIds
 
 Rows = np.ndarray  # int64 [B]: positions of examples
 
@@ -44,7 +48,7 @@ def collate(encoded: Sequence[Encoded], pad: Mapping[str, int]) -> Arrays:
     return arrays
 
 
-def drop_tokens(ids: np.ndarray, unknown: int, special: Sequence[int], share: float, rng: np.random.Generator) -> Rows:
+def drop_tokens(ids: np.ndarray, tokens: TokenIds, share: float, rng: np.random.Generator) -> np.ndarray:
     """Replace a share of the ids that are not special by the unknown token; ids [B, L] → a new [B, L]."""
-    dropped = (rng.random(ids.shape) < share) & ~np.isin(ids, special)
-    return np.where(dropped, unknown, ids)
+    dropped = (rng.random(ids.shape) < share) & ~np.isin(ids, tokens.special)
+    return np.where(dropped, tokens.unknown, ids)

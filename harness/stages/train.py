@@ -1,3 +1,115 @@
 """train: one step; an artifact, one data role, any number of predictions to learn from."""
 
 from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.artifacts import Artifact, read_artifact
+from harness.data import read_examples, read_meta, read_predictions, write_json
+from harness.measuring.size import artifact_sizes
+from harness.specs import Encoded, Encoder, Example, Facts, Metric, Student, Task, load_object
+from harness.stages import Work
+from harness.text import read_token_ids
+from harness.training import TrainParams
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from harness.stages.loop import Dev, LoopResult
+
+UNLABELLED = -100
+
+
+def run(work: Work) -> Facts:
+    """Outputs: an artifact per requested name (`last`, `best`, `epoch-1`, …) and `log` with the curve."""
+    import torch
+
+    from harness.stages.loop import LoopRequest, train
+
+    torch.set_num_threads(work.threads)
+    start = work.inputs["start"]
+    artifact = read_artifact(start)
+    spec = work.registry.student(artifact.student)
+    student: Student = spec.load()
+    encoder: Encoder = load_object(spec.encoder)(start)
+    task: Task = work.registry.task(work.options["task"]["use"]).load()
+    distiller = work.registry.distiller(work.options["distiller"])
+    examples = read_examples(work.inputs["data"])
+    teachers = sorted((name, path) for name, path in work.inputs.items() if name.startswith("teacher."))
+    outputs = frozenset(work.stage.params.get("outputs", [work.options["loop"]["select"]]))
+    result = train(
+        LoopRequest(
+            model=student.load(start, artifact.head),
+            encoded=_encode(encoder, task, examples, artifact),
+            targets=_targets(task, examples, artifact.labels),
+            teachers=[read_predictions(path, examples).values for _, path in teachers],
+            pad=encoder.pad,
+            distiller=distiller.load(),
+            distiller_params=distiller.params(**work.options["params"]),
+            train=TrainParams(**work.options["loop"]),
+            seed=int(work.stage.seed or 0),
+            outputs=outputs,
+            save=lambda model, name: _save(model, start, work.output(name), artifact),
+            scratch=_scratch(work),
+            dev=_dev(work, task, encoder, artifact),
+            tokens=read_token_ids(start),
+            progress=lambda step, total, loss, rate: work.progress(step, total, f"loss {loss:.3f}"),
+            device="auto" if torch.cuda.is_available() else "cpu",
+        )
+    )
+    return _facts(work, result, sorted(outputs))
+
+
+def _scratch(work: Work) -> Path:
+    work.scratch.mkdir(parents=True, exist_ok=True)
+    return work.scratch
+
+
+def _facts(work: Work, result: LoopResult, outputs: list[str]) -> Facts:
+    write_json(work.output("log") / "curve.json", {"steps": result.curve, "epochs": result.epochs})
+    return {
+        "steps": result.steps,
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "sizes": artifact_sizes(work.output(outputs[0])),
+    }
+
+
+def _encode(encoder: Encoder, task: Task, examples: Sequence[Example], artifact: Artifact) -> list[Encoded]:
+    return encoder.encode([task.input(example) for example in examples], artifact.head)
+
+
+def _targets(task: Task, examples: Sequence[Example], labels: tuple[str, ...]) -> np.ndarray:
+    found = [task.target(example, labels) for example in examples]
+    return np.array([UNLABELLED if target is None else target for target in found], dtype=np.int64)
+
+
+def _dev(work: Work, task: Task, encoder: Encoder, artifact: Artifact) -> Dev:
+    from harness.stages.loop import Dev
+
+    examples = read_examples(work.inputs["dev"])
+    labels = read_meta(work.inputs["meta"]).labels
+    primary: Metric = work.registry.task(work.options["task"]["use"]).metrics[0]
+
+    def score(outputs: list[np.ndarray]) -> float:
+        samples = task.samples(examples, outputs, labels)
+        return float(task.metrics(samples, np.ones((1, len(samples))), labels)[primary.name][0])
+
+    encoded = _encode(encoder, task, examples, artifact)
+    return Dev(encoded=encoded, score=score, higher_is_better=primary.higher_is_better)
+
+
+def _save(model: nn.Module, start: Path, out: Path, artifact: Artifact) -> None:
+    from harness.weights import save_pretrained
+
+    student_model: Any = model
+    save_pretrained(student_model, out)
+    for path in start.iterdir():
+        if path.is_file() and not (out / path.name).exists():
+            shutil.copyfile(path, out / path.name)
+    artifact.write(out)

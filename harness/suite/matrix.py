@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from harness.errors import NothingSelected, SuiteError, did_you_mean
 from harness.suite.locate import Loc
-from harness.suite.problems import not_among, shown, typed
+from harness.suite.problems import Fault, not_among, shown, typed
 from harness.suite.types import AxisValue, Cell, axis_text
 
 LIMIT = 100_000  # cells; beyond it a suite is a slip of the pen
@@ -17,7 +17,6 @@ LIMIT = 100_000  # cells; beyond it a suite is a slip of the pen
 Axes = Mapping[str, tuple[AxisValue, ...]]
 Entry = Mapping[str, AxisValue]
 Row = tuple[AxisValue, ...]  # values in the order of the axes
-Finding = tuple[Loc, str]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Expansion:
     """Cells in order, and what is wrong with the entries of include and exclude."""
 
     cells: tuple[Cell, ...]
-    findings: tuple[Finding, ...]
+    faults: tuple[Fault, ...]
 
 
 def expand(
@@ -44,14 +43,14 @@ def expand(
     """
     size = _size(axes, applies)
     if size > LIMIT:
-        return Expansion((), ((("matrix",), f"is {size:,} cells, more than {LIMIT:,}: shorten an axis"),))
+        return Expansion((), (Fault(("matrix",), f"is {size:,} cells, more than {LIMIT:,}: shorten an axis", of_key=True),))
     rows = list(_product(axes, applies))
-    removed, findings = _excluded(axes, rows, exclude)
+    removed, faults = _excluded(axes, rows, exclude)
     kept = dict.fromkeys(row for number, row in enumerate(rows) if number not in removed)
     for number, entry in enumerate(include):
-        findings += _added(kept, axes, applies, entry, number, known or {})
+        faults += _added(kept, axes, applies, entry, number, known or {})
     names = tuple(axes)
-    return Expansion(tuple(Cell(axes=tuple(zip(names, row, strict=True))) for row in kept), tuple(findings))
+    return Expansion(tuple(Cell(axes=tuple(zip(names, row, strict=True))) for row in kept), tuple(faults))
 
 
 def select(cells: Sequence[Cell], only: str) -> tuple[Cell, ...]:
@@ -70,6 +69,13 @@ def select(cells: Sequence[Cell], only: str) -> tuple[Cell, ...]:
 def same(one: AxisValue, other: AxisValue) -> bool:
     """Equal as a person writes it: 1 is 1.0, and neither is true."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def no_value(axis: str, value: AxisValue, values: Iterable[AxisValue]) -> str:
+    """`is not a value of 'model'. Did you mean 'lstm'? Values: lstm, gru`, to follow the value."""
+    known = [axis_text(other) for other in values if other is not None]
+    listed = f"{', '.join(known[:20])}{', …' if len(known) > 20 else ''}"
+    return f"is not a value of '{axis}'.{did_you_mean(axis_text(value), known)} Values: {listed}"
 
 
 def _choices(axes: Axes, applies: Callable[[str, str], bool], model: AxisValue) -> list[tuple[AxisValue, ...]]:
@@ -93,24 +99,24 @@ def _product(axes: Axes, applies: Callable[[str, str], bool]) -> Iterator[Row]:
         yield from itertools.product((model,), *_choices(axes, applies, model))
 
 
-def _excluded(axes: Axes, rows: Sequence[Row], exclude: Sequence[Entry]) -> tuple[set[int], list[Finding]]:
-    """Numbers of the removed rows; an entry that is empty, or matches nothing, is a finding."""
+def _excluded(axes: Axes, rows: Sequence[Row], exclude: Sequence[Entry]) -> tuple[set[int], list[Fault]]:
+    """Numbers of the removed rows; an entry that is empty, or matches nothing, is a fault."""
     index = [_numbers(rows, column) for column in range(len(axes) if exclude else 0)]
     order = list(axes)
     removed: set[int] = set()
-    findings: list[Finding] = []
+    faults: list[Fault] = []
     for number, entry in enumerate(exclude):
         loc: Loc = ("matrix", "exclude", number)
         wrong = [_stranger(axes, (*loc, axis), axis, value) for axis, value in entry.items()]
-        if found := [finding for finding in wrong if finding]:
-            findings += found
+        if found := [fault for fault in wrong if fault]:
+            faults += found
             continue
         hits = [index[order.index(axis)].get(value, set()) for axis, value in entry.items()]
         matched = set.intersection(*hits) if hits else set()
         if not matched:
-            findings.append((loc, "matches no cell" if entry else "is empty; name at least one axis"))
+            faults.append(Fault(loc, "matches no cell" if entry else "is empty; name at least one axis"))
         removed |= matched
-    return removed, findings
+    return removed, faults
 
 
 def _numbers(rows: Sequence[Row], column: int) -> dict[AxisValue, set[int]]:
@@ -120,18 +126,12 @@ def _numbers(rows: Sequence[Row], column: int) -> dict[AxisValue, set[int]]:
     return numbers
 
 
-def _stranger(axes: Axes, loc: Loc, axis: str, value: AxisValue) -> Finding | None:
+def _stranger(axes: Axes, loc: Loc, axis: str, value: AxisValue) -> Fault | None:
     if axis not in axes:
-        return loc, not_among(axis, "an axis of this matrix", axes)
+        return Fault(loc, not_among(axis, "an axis of this matrix", axes), of_key=True)
     if not any(same(value, other) for other in axes[axis]):
-        return loc, f"matches no cell: {_no_value(axis, value, axes[axis])}"
+        return Fault(loc, f"matches no cell: {typed(value)} {no_value(axis, value, axes[axis])}")
     return None
-
-
-def _no_value(axis: str, value: AxisValue, values: Iterable[AxisValue]) -> str:
-    known = [axis_text(other) for other in values if other is not None]
-    listed = f"{', '.join(known[:20])}{', …' if len(known) > 20 else ''}"
-    return f"{typed(value)} is not a value of '{axis}'.{did_you_mean(axis_text(value), known)} Values: {listed}"
 
 
 def _added(
@@ -141,41 +141,41 @@ def _added(
     entry: Entry,
     number: int,
     known: Mapping[str, Collection[str]],
-) -> list[Finding]:
+) -> list[Fault]:
     """Add the cells of one entry of include to `kept`, or say what is wrong with it."""
     loc: Loc = ("matrix", "include", number)
     if "model" not in entry:
-        return [(loc, "must name a model")]
-    findings = [finding for axis in entry if (finding := _unfit(axes, applies, entry, (*loc, axis), known))]
-    if findings:
-        return findings
+        return [Fault(loc, "must name a model")]
+    faults = [fault for axis in entry if (fault := _unfit(axes, applies, entry, (*loc, axis), known))]
+    if faults:
+        return faults
     default: dict[str, AxisValue] = {"compress": "none"}
     seeds = (entry["seed"],) if "seed" in entry else axes["seed"]
     fixed = [entry.get(axis, default.get(axis)) for axis in axes if axis != "seed"]
     rows = [(*fixed, seed) for seed in seeds]
     if any(row in kept for row in rows):
-        return [(loc, "is in the matrix already")]
+        return [Fault(loc, "is in the matrix already")]
     kept.update(dict.fromkeys(rows))
     return []
 
 
 def _unfit(
     axes: Axes, applies: Callable[[str, str], bool], entry: Entry, loc: Loc, known: Mapping[str, Collection[str]]
-) -> Finding | None:
+) -> Fault | None:
     axis = str(loc[-1])
     value = entry[axis]
     if axis not in axes:
-        return loc, not_among(axis, "an axis of this matrix", axes)
+        return Fault(loc, not_among(axis, "an axis of this matrix", axes), of_key=True)
     if axis in ("model", "compress"):
         names = known.get(axis, [str(name) for name in axes[axis]])
         what = "a model of this suite" if axis == "model" else "a chain of this suite"
-        return None if value in names else (loc, not_among(str(value), what, names))
+        return None if value in names else Fault(loc, not_among(str(value), what, names))
     if axis == "seed":
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        return None if whole else (loc, f"expected a whole number from 0, got {typed(value)}")
+        return None if whole else Fault(loc, f"expected an integer from 0, got {typed(value)}")
     model = str(entry["model"])
     if model in known.get("model", [model]) and not applies(model, axis):
-        return loc, f"model '{model}' has nothing that axis '{axis}' changes"
+        return Fault(loc, f"model '{model}' has nothing that axis '{axis}' changes")
     return None
 
 
@@ -198,7 +198,7 @@ def _wanted(cells: Sequence[Cell], only: str) -> dict[str, list[str]]:
         else:
             wanted[axis] = [way.strip() for way in pattern.split("|")]
             lost = [way for way in wanted[axis] if not any(fnmatchcase(text, way) for text in values[axis])]
-            problems += [f"--only {only}: {_no_value(axis, way, values[axis])}" for way in lost]
+            problems += [f"--only {only}: {shown(way)} {no_value(axis, way, values[axis])}" for way in lost]
     if problems:
         raise SuiteError(problems)
     return wanted

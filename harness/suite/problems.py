@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
@@ -70,11 +70,22 @@ class Problems:
         try:
             return validated(table, raw)
         except ValidationError as error:
-            for fault in describe(error, table, raw, also):
-                (self.at_key if fault.of_key else self.at_value)((*loc, *fault.loc), fault.message)
+            self.add(describe(error, table, raw, also), loc)
         except PluginError as error:
             self.at_value(loc, str(error))
         return None
+
+    def attempt(self, check: Callable[[str], Any], name: str, loc: Loc) -> None:
+        """Note what `check` has against the key at `loc`."""
+        try:
+            check(name)
+        except ValueError as error:
+            self.at_key(loc, str(error))
+
+    def add(self, faults: Iterable[Fault], base: Loc = ()) -> None:
+        """Note faults whose places are relative to `base`."""
+        for fault in faults:
+            (self.at_key if fault.of_key else self.at_value)((*base, *fault.loc), fault.message)
 
     def _add(self, loc: Loc, message: str, *, at_value: bool) -> None:
         rank, place = self._place(loc, at_value)

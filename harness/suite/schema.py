@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from harness.specs import Params, Spec
 from harness.suite.problems import typed
@@ -63,6 +63,7 @@ Text = Annotated[str, Field(min_length=1)]
 Scalar = Annotated[str | int | float | bool, PlainValidator(check_scalar)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 Scalars = dict[str, Scalar]
+Values = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 
 
 class SuiteTable(Params):
@@ -119,7 +120,10 @@ class ChainStepTable(Params):
 
 
 class MatrixTable(Params):
-    """`[matrix]` without the suite's own axes."""
+    """`[matrix]`; every key beside these is an axis of the suite's own."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Values]
 
     model: tuple[str, ...] | None = Field(default=None, min_length=1)
     compress: tuple[str, ...] = Field(default=("none",), min_length=1)
@@ -127,12 +131,6 @@ class MatrixTable(Params):
     sets: dict[str, str] = Field(default_factory=dict)
     include: tuple[Scalars, ...] = ()
     exclude: tuple[Scalars, ...] = ()
-
-
-class AxisTable(Params):
-    """One axis of the suite's own, as `{values = …}`."""
-
-    values: tuple[Scalar, ...] = Field(min_length=1)
 
 
 class SpeedTable(Params):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+
 from harness import StageError
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
@@ -40,11 +42,18 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 def bytes_by_kind(model: onnx.ModelProto) -> dict[str, int]:
     """Bytes of weights: embedding tables of any type, then 8-bit, floating and other tensors. The sum is the whole."""
     kinds = dict.fromkeys(("embeddings", "int8", "fp32", "other"), 0)
-    for graph in graphs(model.graph):
-        tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
-        for tensor in graph.initializer:
-            kinds[_kind(tensor, tensor.name in tables)] += _size(tensor)
+    for tensor, kind in _weights(model):
+        kinds[kind] += math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     return kinds
+
+
+def parameter_counts(model: onnx.ModelProto) -> dict[str, int]:
+    """Weights of any float or 8-bit type, with and without embedding tables."""
+    counts = dict.fromkeys(("embeddings", "int8", "fp32", "other"), 0)
+    for tensor, kind in _weights(model):
+        counts[kind] += math.prod(tensor.dims)
+    without = counts["int8"] + counts["fp32"]
+    return {"parameters": without + counts["embeddings"], "parameters_without_embeddings": without}
 
 
 def float_matrices(model: onnx.ModelProto) -> list[str]:
@@ -67,18 +76,15 @@ def _constants(graph: onnx.GraphProto) -> set[str]:
     return known
 
 
+def _weights(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, str]]:
+    for graph in graphs(model.graph):
+        tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+        yield from ((tensor, _kind(tensor, tensor.name in tables)) for tensor in graph.initializer)
+
+
 def _kind(tensor: onnx.TensorProto, is_table: bool) -> str:
     if is_table and len(tensor.dims) == 2 and tensor.data_type in (*_FLOATS, *_BYTES):
         return "embeddings"
     if tensor.data_type in _BYTES:
         return "int8"
     return "fp32" if tensor.data_type in _FLOATS else "other"
-
-
-def _size(tensor: onnx.TensorProto) -> int:
-    """Bytes of the values, without name and shape."""
-    width = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    count = 1
-    for length in tensor.dims:
-        count *= length
-    return count * width

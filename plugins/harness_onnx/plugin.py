@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from harness import CompressorSpec, Params, RuntimeSpec, StudentSpec, hookimpl
 from pydantic import Field
+
+from harness import CompressorSpec, Params, RuntimeSpec, StudentSpec, hookimpl
 
 
 class ExportParams(Params):

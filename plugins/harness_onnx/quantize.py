@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from harness import CompressRequest, Facts, StageError
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from harness import CompressRequest, Facts, StageError
 from harness_onnx.graph import bytes_by_kind, float_matrices, operators
 from harness_onnx.quiet import quiet_root_logger
 from harness_onnx.runtime import MODEL
@@ -36,17 +36,20 @@ class OnnxInt8:
         quantize(before, request.out / MODEL, request.params, reduced)
         after = onnx.load(request.out / MODEL)
         counts, left = operators(after), float_matrices(after)
-        return {
-            "changed": bytes_by_kind(after) != bytes_by_kind(before),
+        eight_bit = counts["MatMulInteger"] + counts["QAttention"] + counts["DynamicQuantizeLSTM"]
+        sizes = bytes_by_kind(after)
+        facts: Facts = {
+            "changed": eight_bit > 0 or sizes["embeddings"] < bytes_by_kind(before)["embeddings"],
             "nodes_before": operators(before).total(),
             "nodes_after": counts.total(),
             "int8_matmuls": counts["MatMulInteger"] + counts["QAttention"],
             "dynamic_quantize_lstm": counts["DynamicQuantizeLSTM"],
             "float_matrices": {"count": len(left), "names": left[:_SHOWN]},
-            "bytes": bytes_by_kind(after),
+            "bytes": sizes,
             "reduce_range": reduced,
             "isa": [flag for flag in _ISA if flag in flags],
         }
+        return {**facts, "warnings": [f"{len(left)} operators still multiply by fp32 weights"]} if left else facts
 
 
 def load(path: Path) -> onnx.ModelProto:

@@ -25,14 +25,14 @@ _STDERR = ("Warning: The shape inference of prim::",)
 @contextmanager
 def quiet_export() -> Iterator[None]:
     """Mute the exporters' notes: deprecations, missing torchvision, axis names, traced shapes."""
-    from torch.jit import TracerWarning
+    import torch
 
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
     registration.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), _filtered_stderr():
-            warnings.simplefilter("ignore", TracerWarning)
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             for category, message in _WARNINGS:
                 warnings.filterwarnings("ignore", message=message, category=category)
             yield

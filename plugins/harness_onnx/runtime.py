@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from harness import Arrays, Session, StageError, Student, choices
 
+from harness import Arrays, Session, StageError, Student, choices
 from harness_onnx.safety import check_model
 
 MODEL = "model.onnx"
-_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_INTEGERS: dict[str, type[np.int64 | np.int32]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
 class OnnxSession:
@@ -66,7 +66,7 @@ def _options(threads: int) -> ort.SessionOptions:
     return result
 
 
-def _integer(path: Path, entry: ort.NodeArg) -> type[np.integer[Any]]:
+def _integer(path: Path, entry: ort.NodeArg) -> type[np.int64 | np.int32]:
     if entry.type not in _INTEGERS:
         msg = f"{path}: input '{entry.name}' is {entry.type}. Allowed: {choices(_INTEGERS)}."
         raise StageError(msg)

@@ -6,11 +6,10 @@ import shutil
 from collections import Counter
 
 import torch
-from harness import CompressRequest, Facts, StageError
 from torch import nn
 from torch.ao.quantization import default_dynamic_qconfig, per_channel_dynamic_qconfig, quantize_dynamic
-from transformers import PreTrainedModel
 
+from harness import CompressRequest, Facts, StageError
 from harness_torch.int8_format import CONFIG, KINDS, quiet_torch_ao, rebuild, save, use_engine
 from harness_torch.runtime import TorchSession
 
@@ -40,13 +39,13 @@ class TorchInt8:
         }
 
 
-def quantize(model: PreTrainedModel, per_channel: bool) -> dict[str, str]:
+def quantize(model: nn.Module, per_channel: bool) -> dict[str, str]:
     """Replace layers in place; returns module name → kind. Weights are symmetric (zero point 0)."""
     modules = quantizable(model)
     if modules:
         recipe = per_channel_dynamic_qconfig if per_channel else default_dynamic_qconfig
         with quiet_torch_ao():
-            quantize_dynamic(model, dict.fromkeys(modules, recipe), inplace=True)
+            quantize_dynamic(model, dict.fromkeys(modules, recipe), inplace=True)  # type: ignore[no-untyped-call]
     return modules
 
 
@@ -61,7 +60,7 @@ def _has_kernel(module: nn.Module) -> bool:
     return not isinstance(module, nn.LSTM) or (bool(module.bias) and module.proj_size == 0)
 
 
-def compare(model: PreTrainedModel, request: CompressRequest) -> None:
+def compare(model: nn.Module, request: CompressRequest) -> None:
     """Load what was written and answer one batch with both."""
     again = TorchSession(rebuild(request.out, request.artifact["head"])).forward(request.arrays[0])
     wanted = TorchSession(model).forward(request.arrays[0])

@@ -12,10 +12,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from harness import Head, StageError, choices
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.ao.nn.quantized import dynamic
@@ -24,13 +23,16 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
-    PreTrainedModel,
 )
+
+from harness import Head, StageError, choices
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "int8.json"
 KINDS: dict[str, type[nn.Module]] = {"Linear": nn.Linear, "LSTM": nn.LSTM}
+_LINEAR: Any = dynamic.Linear  # torch.ao has no annotations
+_LSTM: Any = dynamic.LSTM
 _ENGINES = ("x86", "fbgemm", "onednn", "qnnpack")  # fastest first
 _AUTO: dict[Head, Any] = {
     "sequence": AutoModelForSequenceClassification,
@@ -63,24 +65,25 @@ def quiet_torch_ao() -> Iterator[None]:
         yield
 
 
-def save(model: PreTrainedModel, modules: Mapping[str, str], folder: Path) -> dict[str, torch.Tensor]:
+def save(model: nn.Module, modules: Mapping[str, str], folder: Path) -> dict[str, torch.Tensor]:
     """Write tensors and description of a quantized model; `modules`: name → kind. Returns the tensors."""
     plain = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     stored = {name: tensor.detach().clone().contiguous() for name, tensor in plain.items()}
     for name in modules:
         stored.update(_taken_apart(name, model.get_submodule(name)))
     save_file(stored, folder / WEIGHTS)
-    description = {"attention": model.config._attn_implementation, "modules": dict(modules)}
+    attention = getattr(model.config, "_attn_implementation", None)
+    description = {"attention": attention, "modules": dict(modules)}
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
     return stored
 
 
 def _taken_apart(name: str, module: Any) -> dict[str, torch.Tensor]:
     """Integers, scales, zero points and biases of one quantized module."""
-    if isinstance(module, dynamic.Linear):
-        weights, biases = {"weight": module.weight()}, {"bias": module.bias()}
-    else:
+    if hasattr(module, "get_weight"):  # recurrent: dicts by name
         weights, biases = module.get_weight(), module.get_bias()
+    else:
+        weights, biases = {"weight": module.weight()}, {"bias": module.bias()}
     result = {f"{name}.{key}": bias.detach().clone() for key, bias in biases.items() if bias is not None}
     for key, weight in weights.items():
         result.update({f"{name}.{key}{suffix}": part for suffix, part in _integers(weight).items()})
@@ -96,7 +99,7 @@ def _integers(weight: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"": weight.int_repr(), ".scale": scale.float(), ".zero_point": zero.to(torch.int8)}
 
 
-def rebuild(folder: Path, head: Head) -> PreTrainedModel:
+def rebuild(folder: Path, head: Head) -> nn.Module:
     """The model that was saved, bit for bit. StageError when files are missing or do not fit the architecture.
 
     The student's module must have been imported, so that the Auto classes know its config.
@@ -126,12 +129,12 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise StageError(msg) from error
 
 
-def _skeleton(folder: Path, head: Head, attention: str | None) -> PreTrainedModel:
+def _skeleton(folder: Path, head: Head, attention: str | None) -> nn.Module:
     """The architecture with no memory behind its parameters."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     chosen = {} if attention is None else {"attn_implementation": attention}
     with torch.device("meta"):
-        model: PreTrainedModel = _AUTO[head].from_config(config, trust_remote_code=False, **chosen)
+        model: nn.Module = _AUTO[head].from_config(config, trust_remote_code=False, **chosen)
     return model
 
 
@@ -142,13 +145,13 @@ def _put_together(plain: Any, name: str, kind: str, stored: dict[str, torch.Tens
         raise ValueError(msg)
     parts = {key: _taken(f"{name}.{key}", shape.shape, stored) for key, shape in plain.named_parameters()}
     if isinstance(plain, nn.Linear):
-        linear = dynamic.Linear(plain.in_features, plain.out_features)
+        linear = _LINEAR(plain.in_features, plain.out_features)
         linear.set_weight_bias(parts["weight"], parts.get("bias"))
-        return linear
+        return cast("nn.Module", linear)
     sizes = (plain.input_size, plain.hidden_size, plain.num_layers, plain.bias, plain.batch_first)
-    lstm = dynamic.LSTM(*sizes, bidirectional=plain.bidirectional)
+    lstm = _LSTM(*sizes, bidirectional=plain.bidirectional)
     lstm.set_weight_bias(parts)
-    return lstm
+    return cast("nn.Module", lstm)
 
 
 def _taken(key: str, shape: torch.Size, stored: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -161,21 +164,22 @@ def _taken(key: str, shape: torch.Size, stored: dict[str, torch.Tensor]) -> torc
         return values
     scale, zero = stored.pop(f"{key}.scale"), stored.pop(f"{key}.zero_point")
     if scale.ndim == 0:
-        return torch._make_per_tensor_quantized_tensor(values, float(scale), int(zero))
-    return torch._make_per_channel_quantized_tensor(values, scale.double(), zero.long(), 0)
+        return torch._make_per_tensor_quantized_tensor(values, float(scale), int(zero))  # noqa: SLF001
+    # No public function makes a quantized tensor from integers: the public ones start from floats.
+    return torch._make_per_channel_quantized_tensor(values, scale.double(), zero.long(), 0)  # noqa: SLF001
 
 
 def _assign(model: nn.Module, name: str, tensor: torch.Tensor) -> None:
-    """Put a tensor where the skeleton has a parameter or a buffer of that name and shape."""
+    """Put a tensor where the skeleton has a parameter or a buffer of that name, shape and type."""
     path, _, key = name.rpartition(".")
-    owner = model.get_submodule(path)
-    slots = owner._parameters if key in owner._parameters else owner._buffers
-    expected = slots[key]
-    if expected is None or expected.shape != tensor.shape:
-        msg = f"'{name}' has shape {tuple(tensor.shape)}, not {None if expected is None else tuple(expected.shape)}"
+    places = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    slot = places.get(name)
+    if slot is None or (slot.shape, slot.dtype) != (tensor.shape, tensor.dtype):
+        expected = "nothing" if slot is None else f"{tuple(slot.shape)} {slot.dtype}"
+        msg = f"'{name}' is {tuple(tensor.shape)} {tensor.dtype}; {expected} was expected"
         raise ValueError(msg)
-    is_parameter = slots is owner._parameters
-    slots[key] = nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor  # type: ignore[assignment]
+    value = nn.Parameter(tensor, requires_grad=False) if isinstance(slot, nn.Parameter) else tensor
+    setattr(model.get_submodule(path), key, value)
 
 
 def _check_complete(model: nn.Module, folder: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness import CompressorSpec, Params, RuntimeSpec, hookimpl
 from pydantic import Field
+
+from harness import CompressorSpec, Params, RuntimeSpec, hookimpl
 
 
 class Int8Params(Params):

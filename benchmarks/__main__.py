@@ -1,0 +1,13 @@
+"""Run all benchmarks, or the named ones, and print one line each."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import bucketing, overhead, planning, quickstart, startup
+
+ALL = {"startup": startup, "planning": planning, "overhead": overhead, "bucketing": bucketing, "quickstart": quickstart}
+
+for name in sys.argv[1:] or ALL:
+    for line in ALL[name].run():
+        print(f"{name:12} {line}", flush=True)

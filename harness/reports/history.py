@@ -1,0 +1,114 @@
+"""What was done to a row's weights: compressors with their proofs, training with its cost, what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.errors import PluginError
+from harness.plugins import Registry
+from harness.reports.model import Absent, Figure, Problem, Step, Training
+
+Json = dict[str, Any]
+WORST: Mapping[str, Any] = {"same_answer": min}  # of parity, over seeds; the greatest of all others
+_ELSEWHERE = ("use", "seconds", "changed", "parity", "sizes", "bytes", "warnings")  # not among a step's other facts
+
+
+def steps(cells: Sequence[Json], label: str, registry: Registry) -> tuple[Step, ...]:
+    """The compressors of a row, in the order of its chain."""
+    by_seed = [cell["compress"] for cell in cells if cell["compress"]]
+    if not by_seed:
+        return ()
+    longest = max(by_seed, key=len)  # a failed seed got less far
+    return tuple(_step([c[n] for c in by_seed if len(c) > n], label, registry) for n in range(len(longest)))
+
+
+def _step(facts: Sequence[Json], label: str, registry: Registry) -> Step:
+    use = str(facts[0]["use"])
+    changed = all(entry.get("changed", True) for entry in facts)
+    loud = [str(text) for entry in facts for text in entry.get("warnings", ())]
+    if not changed and _expects_change(use, registry):
+        loud.insert(0, "changed nothing")
+    return Step(
+        use=use,
+        changed=changed,
+        loud="; ".join(f"{use} on {label}: {text}" for text in dict.fromkeys(loud)),
+        parity=_worst([entry["parity"] for entry in facts if entry.get("parity")]),
+        facts={name: value for name, value in facts[0].items() if name not in _ELSEWHERE},
+    )
+
+
+def _expects_change(use: str, registry: Registry) -> bool:
+    """A compressor that is not installed where the report is made is taken at its word."""
+    try:
+        return registry.compressor(use).expects_change
+    except PluginError:
+        return True
+
+
+def _worst(parities: Sequence[Json]) -> dict[str, float]:
+    names = parities[0] if parities else ()
+    return {name: WORST.get(name, max)(parity[name] for parity in parities) for name in names}
+
+
+def training(cells: Sequence[Json], everything: Sequence[Json]) -> Training:
+    """Seconds by seed, and what the first seed's weights cost together with its teachers'."""
+    trained = [cell for cell in cells if cell["train"]]
+    return Training(
+        distil=tuple(cells[0]["distil"]),
+        teachers=tuple(dict.fromkeys(name for step in cells[0]["teachers"] for name in step)),
+        seconds={str(cell["axes"]["seed"]): sum(step["seconds"] for step in cell["train"]) for cell in trained},
+        with_teachers_s=_with_teachers(cells[0], everything),
+        epochs={str(cell["axes"]["seed"]): [step.get("epochs") or [] for step in cell["train"]] for cell in trained},
+    )
+
+
+def _with_teachers(cell: Json, everything: Sequence[Json]) -> Figure:
+    """Each training stage among the cell's ancestors once. The record knows those of its own cells."""
+    known = {key: seconds for other in everything for key, seconds in _train_seconds(other)}
+    needed = set(cell["ancestors"])
+    models = {other["axes"]["model"] for other in everything if needed.issuperset(key for key, _ in _train_seconds(other))}
+    missing = sorted(_all_teachers(cell, everything) - models)
+    if missing:
+        return Absent(f"the record has no training time of {', '.join(missing)}: no cell of this run")
+    if not cell["train"]:
+        return Absent("not trained here")
+    return float(sum(known[key] for key in known if key in needed))
+
+
+def _all_teachers(cell: Json, everything: Sequence[Json]) -> set[str]:
+    """The models that a cell learns from, and those that they learn from."""
+    taught = {other["axes"]["model"]: _names(other["teachers"]) for other in everything}
+    found: set[str] = set()
+    waiting = _names(cell["teachers"])
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting |= taught.get(name, set())
+    return found
+
+
+def _names(teachers: Iterable[Iterable[str]]) -> set[str]:
+    return {name for step in teachers for name in step}
+
+
+def _train_seconds(cell: Json) -> list[tuple[str, float]]:
+    """(stage key, seconds) of the cell's own finished training steps."""
+    numbered = [(int(stage.removeprefix("train.")), key) for stage, key in cell["stages"].items() if "train." in stage]
+    keys = [key for _, key in sorted(numbered)]
+    return [(key, float(step["seconds"])) for key, step in zip(keys, cell["train"], strict=False)]
+
+
+def problems(cells: Sequence[Json]) -> tuple[Problem, ...]:
+    """Every cell that is not ok."""
+    return tuple(
+        Problem(
+            cell=cell["cell"],
+            status=cell["status"],
+            reason=cell["reason"],
+            retry=cell["retry"] if cell["status"] != "skipped" else "",
+        )
+        for cell in cells
+        if cell["status"] != "ok"
+    )

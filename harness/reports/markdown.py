@@ -1,0 +1,136 @@
+"""The report as markdown: the answer first, then the table, then everything that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.reports import format as fmt
+from harness.reports.escape import markdown
+from harness.reports.identity import identity_section
+from harness.reports.model import Absent, Report, Row
+from harness.reports.problems import problem_line, problems_section
+from harness.reports.sections import (
+    class_section,
+    compressor_section,
+    data_section,
+    published_section,
+    quality_section,
+    size_section,
+    speed_section,
+    training_section,
+)
+from harness.reports.tables import (
+    Content,
+    Lines,
+    Shown,
+    figure,
+    header,
+    ms_cell,
+    percent_column,
+    points,
+    ratio_cell,
+    table,
+)
+
+BANNERS = {
+    "rehearsal": "**Rehearsal: sampled data, miniature models. No figure here means anything.**",
+    "random": "**Random weights: sizes and speeds are real, quality is not looked at.**",
+}
+_SECTIONS = (
+    quality_section,
+    speed_section,
+    size_section,
+    compressor_section,
+    training_section,
+    data_section,
+    class_section,
+    published_section,
+    problems_section,
+    identity_section,
+)
+
+
+def render(report: Report) -> str:
+    """The whole page. The same report gives the same bytes."""
+    lines = [f"# {markdown(report.run['suite']['title'] or report.run['suite']['name'])}", "", *_banner(report)]
+    lines += [markdown(report.sentence), "", *main_table(report), *problem_line(report)]
+    for section in _SECTIONS:
+        lines += section(report)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _banner(report: Report) -> Lines:
+    return [BANNERS[report.mode], ""] if report.mode in BANNERS else []
+
+
+def main_table(report: Report) -> Lines:
+    """One line per row: what it keeps, what it weighs, how fast it is."""
+    rows, metric = report.rows, report.primary
+    columns: list[tuple[str, Sequence[Content]]] = _axes(report)
+    left = len(columns)
+    columns += [
+        (header(metric.name, metric.unit, metric.higher_is_better), _scores(report)),
+        (Shown(f"Δ to anchor, {points(report)}"), _differences(report)),
+        *_kept(report),
+        (Shown("model file, MiB ↓"), [figure(row.size.model_mib) for row in rows]),
+        (Shown("× smaller ↑"), [figure(row.size.times_smaller, fmt.times) for row in rows]),
+        (Shown("× faster ↑"), [ratio_cell(row.speed.forward, row.anchor) for row in rows]),
+        (Shown("request p50, ms ↓"), [ms_cell(row.speed.p50_ms) for row in rows]),
+    ]
+    if any(row.status != "ok" for row in rows):
+        columns.append((Shown("status"), [row.status for row in rows]))
+    lines = table([name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True), left)
+    return [*lines, _legend(report), ""]
+
+
+def _axes(report: Report) -> list[tuple[str, Sequence[Content]]]:
+    names = {"compress": "chain"}
+    return [
+        (names.get(axis, axis), [_axis(row, axis, first=number == 0) for row in report.rows])
+        for number, axis in enumerate(report.axes)
+    ]
+
+
+def _axis(row: Row, axis: str, *, first: bool) -> Content:
+    value = row.axes.get(axis)
+    if value is None:
+        return Absent("the model has no such parameter")
+    return Shown(f"**{markdown(value)}** (anchor)") if first and row.anchor else str(value)
+
+
+def _scores(report: Report) -> list[Content]:
+    metric = report.primary
+    return percent_column([row.quality[metric.name].interval for row in report.rows], metric.unit)
+
+
+def _differences(report: Report) -> list[Content]:
+    metric = report.primary
+    cells = percent_column([row.quality[metric.name].difference for row in report.rows], metric.unit, signed=True)
+    return [Shown("0") if row.anchor and isinstance(c, Shown) else c for row, c in zip(report.rows, cells, strict=True)]
+
+
+def _kept(report: Report) -> list[tuple[str, Sequence[Content]]]:
+    """What is kept of the reference, then a column per bar."""
+    if not report.rows:
+        return []
+    first = report.rows[0].kept
+    title = Shown(f"keeps of {markdown(first.of)}'s {markdown(first.metric)}, % ↑")
+    columns: list[tuple[str, Sequence[Content]]] = [
+        (title, percent_column([row.kept.interval for row in report.rows], "%"))
+    ]
+    for number, bar in enumerate(first.bars):
+        verdicts = [row.kept.bars[number].verdict for row in report.rows]
+        columns.append((Shown(f"≥ {fmt.share(bar.at_least)}"), [v if isinstance(v, Absent) else Shown(v) for v in verdicts]))
+    return columns
+
+
+def _legend(report: Report) -> str:
+    """How to read the table."""
+    level = fmt.share(report.run["measure"]["confidence"])
+    parts = [f"[ ]: {level} interval", "Δ and kept share: paired on the same examples"]
+    if any(row.kept.bars for row in report.rows):
+        parts.append("PASS: the whole interval reaches the bar, FAIL: none of it, INCONCLUSIVE: a part")
+    if report.measurements:
+        parts.append("× faster: forward pass at batch 1, anchor's time / row's within one measurement, ≈ 1: no more than noise")
+    parts.append("MiB: 2^20 bytes")
+    return "; ".join(parts) + "."

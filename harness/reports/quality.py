@@ -1,0 +1,143 @@
+"""Scores of rows with their intervals, paired with the anchor's and with the retention reference's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from harness.plugins import Registry
+from harness.records import Records
+from harness.reports.model import Absent, Bar, Figure, Kept, Ranged, Score
+from harness.specs import Metric, Task
+from harness.statistics import Bootstrap, Interval, bootstrap_metrics, paired_difference, paired_ratio, verdict
+
+Json = dict[str, Any]
+POWER = 0.8  # with which the smallest difference would be found
+
+UNDEFINED = Absent("undefined: its denominator is zero in some resamples")
+OTHER_EXAMPLES = Absent("scored on other examples than what it is compared with")
+RANDOM = Absent("random weights: answers mean nothing")
+NO_SCORE = Absent("no score: see the problems below")
+NO_REFERENCE = Absent("what it would be compared with has no score")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A row's bootstraps by metric. `ids` names the examples: only rows with the same are compared."""
+
+    ids: tuple[str, ...]
+    seeds: tuple[str, ...]
+    metrics: Mapping[str, Bootstrap]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Bootstraps rows; artifacts that answer alike (an exact export) are resampled once."""
+
+    metrics: Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
+    confidence: float
+    _known: dict[Any, Mapping[str, Bootstrap]] = field(default_factory=dict)
+
+    def row(self, cells: Sequence[Json]) -> Scored | Absent:
+        """The scores of one row's cells, one per seed."""
+        scored = [cell for cell in cells if cell["quality"]]
+        if not scored:
+            return NO_SCORE
+        ids = {tuple(cell["quality"]["ids"]) for cell in scored}
+        if len(ids) != 1:
+            return Absent("its seeds were scored on different examples")
+        samples = [np.asarray(cell["quality"]["samples"], dtype=np.float64) for cell in scored]
+        key = tuple(array.tobytes() for array in samples)
+        if key not in self._known:
+            self._known[key] = bootstrap_metrics(self.metrics, samples, confidence=self.confidence)
+        return Scored(ids.pop(), tuple(str(cell["axes"]["seed"]) for cell in scored), self._known[key])
+
+
+def make_scorer(records: Records, registry: Registry) -> Scorer:
+    """A scorer with the task's own metrics. PluginError when the record's task is not installed."""
+    task: Task = registry.task(records.run["task"]["name"]).load()
+    tested = [data for data in records.run["task"]["data"] if "test" in data["counts"]]
+    labels = tuple(tested[0]["labels"]) if tested else ()
+    confidence = records.run["measure"]["confidence"]
+    return Scorer(lambda samples, weights: task.metrics(samples, weights, labels), confidence)
+
+
+def scores(row: Scored | Absent, anchor: Scored | Absent, metrics: Sequence[Metric]) -> dict[str, Score]:
+    """Every metric of a row beside the anchor's."""
+    return {metric.name: _score(row, anchor, metric) for metric in metrics}
+
+
+def kept(row: Scored | Absent, reference: Scored | Absent, of: str, metric: Metric, bars: Sequence[float]) -> Kept:
+    """What the row keeps of the reference's metric, and the verdict on each bar."""
+    share = compared(row, reference, metric.name, _retention(metric))
+    return Kept(
+        of=of,
+        metric=metric.name,
+        interval=share,
+        bars=tuple(Bar(at_least=bar, verdict=_verdict(share, bar)) for bar in bars),
+    )
+
+
+def resolution(rows: Sequence[Scored | Absent], anchor: Scored | Absent, metric: str, confidence: float) -> Figure:
+    """The smallest difference to the anchor that a paired comparison finds with probability `POWER`: the middle row's.
+
+    (z of the confidence, two-sided, + z of the power) × standard error of the paired difference.
+    """
+    if isinstance(anchor, Absent):
+        return NO_REFERENCE
+    base = anchor.metrics[metric].replicates
+    pairs = [row for row in rows if isinstance(row, Scored) and row.ids == anchor.ids]
+    errors = [float(np.std(row.metrics[metric].replicates - base, ddof=1)) for row in pairs]
+    sound = sorted(error for error in errors if error > 0)
+    if not sound:
+        return Absent("no row answers differently from the anchor")
+    normal = NormalDist()
+    return (normal.inv_cdf((1 + confidence) / 2) + normal.inv_cdf(POWER)) * sound[len(sound) // 2]
+
+
+def compared(
+    row: Scored | Absent,
+    reference: Scored | Absent,
+    metric: str,
+    how: Callable[[Bootstrap, Bootstrap], Interval],
+) -> Ranged:
+    """A paired comparison of one metric, or why there is none."""
+    if isinstance(row, Absent):
+        return row
+    if isinstance(reference, Absent):
+        return NO_REFERENCE
+    if row.ids != reference.ids:
+        return OTHER_EXAMPLES
+    return _defined(how(row.metrics[metric], reference.metrics[metric]))
+
+
+def _score(row: Scored | Absent, anchor: Scored | Absent, metric: Metric) -> Score:
+    difference = compared(row, anchor, metric.name, paired_difference)
+    retention = compared(row, anchor, metric.name, _retention(metric))
+    if isinstance(row, Absent):
+        return Score(interval=row, by_seed={}, difference=difference, retention=retention)
+    found = row.metrics[metric.name]
+    return Score(
+        interval=_defined(found.interval),
+        by_seed=dict(zip(row.seeds, found.by_seed, strict=True)),
+        difference=difference,
+        retention=retention,
+    )
+
+
+def _retention(metric: Metric) -> Callable[[Bootstrap, Bootstrap], Interval]:
+    """row / reference; the other way round where less is better, so that more kept is better always."""
+    return paired_ratio if metric.higher_is_better else lambda row, base: paired_ratio(base, row)
+
+
+def _verdict(share: Ranged, bar: float) -> Any:
+    return share if isinstance(share, Absent) else verdict(share, bar)
+
+
+def _defined(interval: Interval) -> Ranged:
+    return interval if math.isfinite(interval.value + interval.low + interval.high) else UNDEFINED

@@ -1,0 +1,164 @@
+"""From a record to a report: cells become rows, raw samples become figures with intervals. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.plugins import Registry
+from harness.records import Records
+from harness.reports import history, quality, speed
+from harness.reports.model import Absent, AxisValue, Kept, Measurement, Report, Row, Score
+from harness.reports.published import published
+from harness.reports.summary import summarise_rows
+from harness.specs import Metric
+
+Json = dict[str, Any]
+Axes = tuple[tuple[str, AxisValue], ...]
+REPLICATE = "seed"
+FIRST = ("model", "compress")  # axes that come first; the others by name, whatever order the record's JSON has
+
+
+def summarise(records: Records, registry: Registry) -> Report:
+    """Aggregate a record. PluginError when the task that it is about is not installed."""
+    run = records.run
+    metrics = tuple(Metric(**metric) for metric in run["task"]["metrics"])
+    groups = _group(records.cells)
+    scored = _scored(groups, records, registry)
+    context = _Context(records, registry, metrics, groups, scored)
+    rows = [context.row(axes) for axes in sorted(groups, key=lambda axes: axes != context.anchor)]
+    best, sentence = summarise_rows(rows, metrics[0], run["mode"])
+    anchor = context.scores(context.anchor)
+    others = [scored[axes] for axes in groups if axes != context.anchor]
+    return Report(
+        run=run,
+        metrics=metrics,
+        rows=tuple(rows),
+        best=best,
+        sentence=sentence,
+        measurements=context.measurements(),
+        problems=history.problems(records.cells),
+        published=published(run["published"], rows, metrics, run["mode"]),
+        resolution=quality.resolution(others, anchor, metrics[0].name, run["measure"]["confidence"]),
+        axes=tuple(name for name, _ in next(iter(groups), ())) or FIRST,
+    )
+
+
+def row_axes(axes: Mapping[str, AxisValue]) -> Axes:
+    """A cell's axes without the seed, in the report's order."""
+    names = sorted(axes, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    return tuple((name, axes[name]) for name in names if name != REPLICATE)
+
+
+def label(axes: Axes) -> str:
+    """`lstm-kd · int8 · beta=0.1`; a model without compressors is just its name."""
+    named = dict(axes)
+    chain = [] if named.get("compress") in (None, "none") else [str(named["compress"])]
+    rest = [f"{name}={value}" for name, value in axes if name not in FIRST and value is not None]
+    return " · ".join([str(named.get("model")), *chain, *rest])
+
+
+def status(cells: Sequence[Json]) -> str:
+    """`ok`, one word for all seeds, or `1 of 3 seeds failed`."""
+    bad = [cell["status"] for cell in cells if cell["status"] != "ok"]
+    if not bad:
+        return "ok"
+    counts = {word: bad.count(word) for word in dict.fromkeys(bad)}
+    if counts == {bad[0]: len(cells)}:
+        return str(bad[0])
+    parts = [f"{count} {word}" for word, count in counts.items()]
+    return f"of {len(cells)} seeds {', '.join(parts)}"
+
+
+def _group(cells: Sequence[Json]) -> dict[Axes, list[Json]]:
+    groups: dict[Axes, list[Json]] = {}
+    for cell in cells:
+        groups.setdefault(row_axes(cell["axes"]), []).append(cell)
+    return groups
+
+
+def _scored(
+    groups: Mapping[Axes, Sequence[Json]], records: Records, registry: Registry
+) -> dict[Axes, quality.Scored | Absent]:
+    if records.run["mode"] == "random":
+        return dict.fromkeys(groups, quality.RANDOM)
+    scorer = quality.make_scorer(records, registry)
+    return {axes: scorer.row(cells) for axes, cells in groups.items()}
+
+
+class _Context:
+    """What every row needs besides its own cells."""
+
+    def __init__(
+        self,
+        records: Records,
+        registry: Registry,
+        metrics: tuple[Metric, ...],
+        groups: Mapping[Axes, list[Json]],
+        scored: Mapping[Axes, quality.Scored | Absent],
+    ) -> None:
+        self.records, self.registry, self.metrics, self.groups, self._scored = records, registry, metrics, groups, scored
+        self.anchor = self._find(records.run["anchor"])
+        retention = records.run["measure"]["retention"]
+        self.reference = self._find({"model": retention["of"], "compress": "none"}) if retention else self.anchor
+        self.bars: tuple[float, ...] = tuple(sorted(retention["at_least"])) if retention else ()
+        self.kept_metric = self._metric(retention["metric"]) if retention else metrics[0]
+        self.names = self._names()
+        anchor_cells = groups[self.anchor] if self.anchor else []
+        self.anchor_size = speed.size(anchor_cells, Absent("it is the anchor")).model_mib
+
+    def _find(self, wanted: Mapping[str, AxisValue]) -> Axes | None:
+        return next((axes for axes in self.groups if all(dict(axes).get(n) == v for n, v in wanted.items())), None)
+
+    def _metric(self, name: str | None) -> Metric:
+        return next((metric for metric in self.metrics if metric.name == name), self.metrics[0])
+
+    def _names(self) -> dict[str, str]:
+        """Measurement key → number, in the order of rows."""
+        keys = [cell["measure"] for cells in self.groups.values() for cell in cells if cell["measure"]]
+        known = [key for key in dict.fromkeys(keys) if key in self.records.measurements]
+        return {key: str(number) for number, key in enumerate(known, start=1)}
+
+    def scores(self, axes: Axes | None) -> quality.Scored | Absent:
+        """A row's bootstraps; of a row that is not there, why."""
+        return quality.NO_REFERENCE if axes is None else self._scored[axes]
+
+    def row(self, axes: Axes) -> Row:
+        """Everything about one row."""
+        cells = self.groups[axes]
+        details = [cell["quality"]["details"] for cell in cells if cell["quality"]]
+        return Row(
+            axes=dict(axes),
+            label=label(axes),
+            anchor=axes == self.anchor,
+            status=status(cells),
+            seeds_ok=sum(cell["status"] == "ok" for cell in cells),
+            seeds=len(cells),
+            quality=self._quality(axes),
+            kept=self._kept(axes),
+            speed=speed.speed(cells, self.records.measurements, self.names, self.records.run),
+            size=speed.size(cells, self.anchor_size),
+            steps=history.steps(cells, label(axes), self.registry),
+            training=history.training(cells, self.records.cells),
+            details=details[0] if details else {},
+        )
+
+    def _quality(self, axes: Axes) -> dict[str, Score]:
+        return quality.scores(self.scores(axes), self.scores(self.anchor), self.metrics)
+
+    def _kept(self, axes: Axes) -> Kept:
+        of = label(self.reference) if self.reference else "the reference"
+        return quality.kept(self.scores(axes), self.scores(self.reference), of, self.kept_metric, self.bars)
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """The measured groups with the rows that use them."""
+        users = {key: [] for key in self.names}  # type: dict[str, list[str]]
+        for axes, cells in self.groups.items():
+            key = next((cell["measure"] for cell in cells if cell["measure"] in self.names), None)
+            if key is not None:
+                users[key].append(label(axes))
+        confidence = self.records.run["measure"]["confidence"]
+        documents = self.records.measurements
+        return tuple(
+            speed.measurement(documents[key], name, users[key], confidence) for key, name in self.names.items()
+        )

@@ -1,0 +1,164 @@
+"""Speed and size of rows, from the raw samples of their measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.reports.model import Absent, Figure, Measurement, Ranged, Ratio, Size, Speed
+from harness.statistics import Interval, is_noise, median_ratio, noise_floor, percentile, samples_needed
+
+Json = dict[str, Any]
+KINDS = {"forward": ("single", "forward_ms"), "request": ("single", "request_ms"), "throughput": ("batch", "request_ms")}
+UNASKED = Absent("speed was not asked for")
+UNMEASURED = Absent("not measured: see the problems below")
+
+
+def speed(cells: Sequence[Json], documents: Mapping[str, Json], names: Mapping[str, str], run: Json) -> Speed:
+    """The figures of a row, from the first of its cells that points at a measurement."""
+    cell = next((cell for cell in cells if cell["measure"] in documents), None)
+    if cell is None:
+        return _unmeasured(UNASKED if run["measure"]["speed"] is None else UNMEASURED)
+    document = documents[cell["measure"]]
+    result = subject(document, cell["subject"])
+    if result["status"] != "ok":
+        return _unmeasured(Absent(f"not measured: {result['reason']}"))
+    confidence = run["measure"]["confidence"]
+    ratios = {kind: _ratio(document, cell["subject"], kind, confidence) for kind in KINDS}
+    requests = result["workloads"].get("single", {}).get("requests", {}).get("request_ms", [])
+    return Speed(
+        measurement=names[cell["measure"]],
+        **ratios,
+        forward_ms=_quantile(_times(result, "forward"), 0.5, confidence),
+        p50_ms=_quantile(requests, 0.5, confidence),
+        p90_ms=_quantile(requests, 0.9, confidence),
+        examples_per_s=_throughput(_times(result, "throughput")),
+        load_ms=_figure(result["cold_start"].get("load_ms")),
+        first_answer_ms=_figure(result["cold_start"].get("first_answer_ms")),
+        peak_mib=_figure(result["memory"].get("peak_mib")),
+    )
+
+
+def measurement(document: Json, name: str, rows: Sequence[str], confidence: float) -> Measurement:
+    """What all rows of a measured group have in common."""
+    before, after = (document["observed"][when]["load_average"] for when in ("before", "after"))
+    failed = {n: r["reason"] for n, r in _results(document).items() if r["status"] != "ok"}
+    return Measurement(
+        name=name,
+        rows=tuple(rows),
+        floors={kind: floor(document, kind, confidence) for kind in KINDS},
+        threads=document["threads"],
+        load_before=before[0] if before else None,
+        load_after=after[0] if after else None,
+        failures=failed,
+    )
+
+
+def floor(document: Json, kind: str, confidence: float) -> Figure:
+    """By how much the anchor's ratio to its own twin may be off."""
+    anchor, twin = document["anchor"], document["twin"]
+    if twin["status"] != "ok":
+        return Absent(f"the anchor's twin was not measured: {twin['reason']}")
+    first, second = _times(anchor, kind), _times(twin, kind)
+    return noise_floor(first, second, confidence) if first and second else _unasked(kind)
+
+
+def subject(document: Json, name: str) -> Json:
+    """The result of one subject: the anchor's or a row's."""
+    return _results(document).get(name, {"status": "failed", "reason": "it is not in the measurement"})
+
+
+def size(cells: Sequence[Json], anchor: Figure) -> Size:
+    """What the row's first artifact weighs; `anchor` is the anchor's model file in MiB."""
+    cell = next((cell for cell in cells if cell["artifact"]), None)
+    if cell is None:
+        nothing = Absent("no artifact: see the problems below")
+        return Size(
+            model_mib=nothing,
+            folder_mib=nothing,
+            times_smaller=nothing,
+            parameters=nothing,
+            parameters_without_embeddings=nothing,
+            bytes={},
+        )
+    sizes, artifact = cell["artifact"]["sizes"] or {}, cell["artifact"]
+    model = _figure(sizes.get("model_mib"))
+    smaller = _smaller(anchor, model)
+    counted = [step["bytes"] for step in cell["compress"] if step.get("bytes")]
+    return Size(
+        model_mib=model,
+        folder_mib=_figure(sizes.get("folder_mib")),
+        times_smaller=smaller,
+        parameters=_figure(artifact["parameters"]),
+        parameters_without_embeddings=_figure(artifact["parameters_without_embeddings"]),
+        bytes=counted[-1] if counted else {},
+    )
+
+
+def _smaller(anchor: Figure, model: Figure) -> Figure:
+    if isinstance(model, Absent):
+        return model
+    return Absent("the anchor has no artifact") if isinstance(anchor, Absent) else anchor / model
+
+
+def _unmeasured(why: Absent) -> Speed:
+    ratio = Ratio(interval=why)
+    return Speed(
+        measurement=why,
+        forward=ratio,
+        request=ratio,
+        throughput=ratio,
+        forward_ms=why,
+        p50_ms=why,
+        p90_ms=why,
+        examples_per_s=why,
+        load_ms=why,
+        first_answer_ms=why,
+        peak_mib=why,
+    )
+
+
+def _results(document: Json) -> dict[str, Json]:
+    return {"anchor": document["anchor"], "twin": document["twin"], **document["rows"]}
+
+
+def _times(result: Json, kind: str) -> list[float]:
+    workload, column = KINDS[kind]
+    return list(result["workloads"].get(workload, {}).get(column, []))
+
+
+def _ratio(document: Json, name: str, kind: str, confidence: float) -> Ratio:
+    anchor, row = _times(document["anchor"], kind), _times(subject(document, name), kind)
+    if not anchor or not row:
+        return Ratio(interval=_unasked(kind))
+    if name == "anchor":
+        return Ratio(interval=Interval(1.0, 1.0, 1.0))
+    found, noise = median_ratio(anchor, row, confidence=confidence), floor(document, kind, confidence)
+    return Ratio(interval=found, noise=isinstance(noise, float) and is_noise(found, noise))
+
+
+def _unasked(kind: str) -> Absent:
+    return Absent(f"the workload '{KINDS[kind][0]}' was not asked for")
+
+
+def _quantile(samples: Sequence[float], q: float, confidence: float) -> Ranged:
+    if not samples:
+        return Absent("the workload 'single' was not asked for")
+    found = percentile(samples, q, confidence)
+    if found is None:
+        needed = samples_needed(q, confidence)
+        return Absent(f"{len(samples)} samples do not support a p{q * 100:g}: it takes {needed}")
+    return found
+
+
+def _throughput(ms: Sequence[float]) -> Figure:
+    return float(1000 / np.median(ms)) if ms else _unasked("throughput")
+
+
+def _figure(value: Any) -> Figure:
+    """A recorded number; a text is the reason why there is none."""
+    if isinstance(value, str):
+        return Absent(value)
+    return Absent("not recorded") if value is None else value

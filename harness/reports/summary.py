@@ -1,0 +1,132 @@
+"""The sentence that a report begins with and a run ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.reports.format import fixed, ranged, share, times
+from harness.reports.model import Absent, Row
+from harness.specs import Metric
+from harness.statistics import Interval
+
+NO_RATIO = 1.0  # a row without a measured speed is taken for as fast as the anchor
+
+
+def summarise_rows(rows: Sequence[Row], metric: Metric, mode: str) -> tuple[str | None, str]:
+    """(label of the row that it is about, the sentence)."""
+    anchor = next((row for row in rows if row.anchor), None)
+    others = [row for row in rows if not row.anchor and row.status != "skipped"]
+    if mode == "rehearsal":
+        return None, _rehearsed(rows)
+    done = [row for row in others if _has_result(row)]
+    if anchor is None or not done:
+        return None, _nothing(rows, anchor)
+    if mode == "random":
+        best = _fastest(done)
+        return best.label, f"With random weights, {best.label} runs {_gains(best, anchor)}; quality is not looked at."
+    scored = [row for row in done if isinstance(row.kept.interval, Interval)]
+    if not scored:
+        best = _fastest(done)
+        return best.label, f"{best.label} runs {_gains(best, anchor)}; nothing is known of its quality."
+    best, why = _choose(scored, metric)
+    return best.label, f"{best.label} keeps {_kept(best, metric)} {_gains(best, anchor)}{why}."
+
+
+def _has_result(row: Row) -> bool:
+    return isinstance(row.kept.interval, Interval) or isinstance(row.size.model_mib, float | int)
+
+
+def _choose(rows: Sequence[Row], metric: Metric) -> tuple[Row, str]:
+    """The fastest of the rows that pass the lowest bar; without bars, of those no worse than the anchor."""
+    bars = rows[0].kept.bars
+    if not bars:
+        equal = [row for row in rows if not _is_worse(row, metric)]
+        if equal:
+            return _fastest(equal), f": {_rank(equal)} whose {metric.name} is not shown to be worse than the anchor's"
+        return _keeper(rows), f"; every row's {metric.name} is worse than the anchor's, this one's the least"
+    lowest = min(bar.at_least for bar in bars)
+    passed = [row for row in rows if any(b.at_least == lowest and b.verdict == "PASS" for b in row.kept.bars)]
+    if passed:
+        verb = "passes" if len(passed) == 1 else "pass"
+        return _fastest(passed), f": {_rank(passed)} that {verb} the bar of {share(lowest)}"
+    return _keeper(rows), f"; no row passes the bar of {share(lowest)}, this one comes closest"
+
+
+def _rank(rows: Sequence[Row]) -> str:
+    if len(rows) == 1:
+        return "the only row"
+    measured = any(isinstance(row.speed.forward.interval, Interval) for row in rows)
+    return f"the {'fastest' if measured else 'smallest'} of the {len(rows)} rows"
+
+
+def _is_worse(row: Row, metric: Metric) -> bool:
+    difference = row.quality[metric.name].difference
+    if isinstance(difference, Absent):
+        return True
+    return difference.high < 0 if metric.higher_is_better else difference.low > 0
+
+
+def _fastest(rows: Sequence[Row]) -> Row:
+    return max(rows, key=lambda row: (_speedup(row), _smaller(row)))  # the suite's order decides between equals
+
+
+def _keeper(rows: Sequence[Row]) -> Row:
+    return max(rows, key=lambda row: row.kept.interval.value if isinstance(row.kept.interval, Interval) else 0.0)
+
+
+def _speedup(row: Row) -> float:
+    ratio = row.speed.forward
+    if isinstance(ratio.interval, Absent) or ratio.noise:
+        return NO_RATIO
+    return ratio.interval.value
+
+
+def _smaller(row: Row) -> float:
+    return 0.0 if isinstance(row.size.times_smaller, Absent) else row.size.times_smaller
+
+
+def _kept(row: Row, metric: Metric) -> str:
+    """`98.1 % [97.2, 98.9] of the accuracy of teacher`."""
+    found = row.kept.interval
+    assert isinstance(found, Interval)  # noqa: S101 - rows were chosen for it
+    value, rest = ranged(Interval(*(100 * v for v in (found.value, found.low, found.high))), 1).split(" ", 1)
+    return f"{value} % {rest} of {row.kept.of}'s {row.kept.metric or metric.name}"
+
+
+def _gains(row: Row, anchor: Row) -> str:
+    """`at 7.9× the speed and 1/13 of the size`, of the anchor; names it where retention is about another row."""
+    parts = [part for part in (_speed(row), _size(row)) if part]
+    if not parts:
+        return "(neither speed nor size is known)"
+    of = f" of {anchor.label}" if row.kept.of != anchor.label else ""
+    return "at " + " and ".join(parts) + of
+
+
+def _speed(row: Row) -> str:
+    ratio = row.speed.forward
+    if isinstance(ratio.interval, Absent):
+        return ""
+    return "the same speed" if ratio.noise else f"{times(ratio.interval.value)}× the speed"
+
+
+def _size(row: Row) -> str:
+    smaller = row.size.times_smaller
+    if isinstance(smaller, Absent):
+        return ""
+    if smaller >= 1.75:
+        return f"1/{fixed(smaller, 0)} of the size"
+    return f"{fixed(100 / smaller, 0)} % of the size"
+
+
+def _rehearsed(rows: Sequence[Row]) -> str:
+    cells, done = sum(row.seeds for row in rows), sum(row.seeds_ok for row in rows)
+    return f"Rehearsal: {done} of {cells} cells went through on sampled data with miniature models."
+
+
+def _nothing(rows: Sequence[Row], anchor: Row | None) -> str:
+    if anchor is None:
+        return f"The anchor is not among the {len(rows)} rows, so nothing can be compared."
+    if len(rows) == 1 and _has_result(anchor):
+        return f"{anchor.label} is the only row: there is nothing to compare it with."
+    cells, done = sum(row.seeds for row in rows), sum(row.seeds_ok for row in rows)
+    return f"Nothing to compare: {done} of {cells} cells went through."

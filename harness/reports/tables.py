@@ -1,0 +1,128 @@
+"""Markdown tables whose every cell is either escaped or made by the report itself, and the footnotes of their dashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tabulate import tabulate
+
+from harness.reports import format as fmt
+from harness.reports.escape import markdown
+from harness.reports.model import Absent, Figure, Ranged, Ratio, Report, Row
+from harness.statistics import Interval
+
+Lines = list[str]
+
+
+class Shown(str):
+    """Text that the report made itself: it goes into a cell as it is. Everything else is escaped."""
+
+    __slots__ = ()
+
+
+Content = str | Absent
+
+
+@dataclass
+class Notes:
+    """The reasons of one table's dashes, numbered in the order of their first use."""
+
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def cell(self, content: Content) -> str:
+        """What goes into the table."""
+        if isinstance(content, Absent):
+            number = self._numbers.setdefault(content.reason, len(self._numbers) + 1)
+            return fmt.DASH + fmt.superscript(number)
+        return str(content) if isinstance(content, Shown) else markdown(content)
+
+    def lines(self) -> Lines:
+        """One line, or nothing."""
+        notes = [f"{fmt.superscript(number)} {markdown(reason)}" for reason, number in self._numbers.items()]
+        return ["", " · ".join(notes)] if notes else []
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Content]], left: int = 1) -> Lines:
+    """A pipe table with its footnotes; the first `left` columns are text, the others figures. Nothing without rows."""
+    notes = Notes()
+    cells = [[notes.cell(content) for content in row] for row in rows]
+    if not cells:
+        return []
+    names = [str(header) if isinstance(header, Shown) else markdown(header) for header in headers]
+    sides = ["left" if n < left else "right" for n in range(len(names))]
+    text = tabulate(cells, headers=names, tablefmt="pipe", disable_numparse=True, colalign=sides)
+    return [*text.splitlines(), *notes.lines(), ""]
+
+
+def section(title: str, *blocks: Lines) -> Lines:
+    """A heading over what it is about; nothing where there is nothing."""
+    body = [line for block in blocks for line in block]
+    return [f"## {title}", "", *body] if any(body) else []
+
+
+def bullets(items: Iterable[str]) -> Lines:
+    """A list, followed by an empty line."""
+    lines = [f"- {item}" for item in items]
+    return [*lines, ""] if lines else []
+
+
+# ------------------------------------------------------------------------------------------------------------ columns
+
+
+def name(row: Row) -> Content:
+    """The row's label, the anchor's marked."""
+    return Shown(f"**{markdown(row.label)}** (anchor)") if row.anchor else row.label
+
+
+def percent_column(values: Sequence[Ranged], unit: str, signed: bool = False) -> list[Content]:
+    """Intervals of one column with the decimals that they support together; shares times 100 where the unit is '%'."""
+    factor = 100 if unit == "%" else 1
+    scaled = [v if isinstance(v, Absent) else Interval(v.value * factor, v.low * factor, v.high * factor) for v in values]
+    places = fmt.decimals(fmt.half_width(v) for v in scaled if isinstance(v, Interval))
+    if unit == "%":
+        places = min(max(places, 1), 2)
+    return [v if isinstance(v, Absent) else Shown(_certain(v, places, signed)) for v in scaled]
+
+
+def _certain(interval: Interval, places: int, signed: bool) -> str:
+    """Without bounds where there is no uncertainty: a row against itself."""
+    if interval.low == interval.high == interval.value:
+        return fmt.fixed(interval.value, 0) if interval.value in (0, 100) else fmt.fixed(interval.value, places, signed)
+    return fmt.ranged(interval, places, signed)
+
+
+def ratio_cell(ratio: Ratio, anchor: bool = False) -> Content:
+    """`7.9 [7.6, 8.1]`; `≈ 1` inside the noise; `1` for the anchor."""
+    if isinstance(ratio.interval, Absent):
+        return ratio.interval
+    if anchor:
+        return Shown("1")
+    return Shown("≈ 1" if ratio.noise else fmt.ratio(ratio.interval))
+
+
+def figure(value: Figure, show: Callable[[float], str] = fmt.significant) -> Content:
+    """A number, or why there is none."""
+    return value if isinstance(value, Absent) else Shown(show(value))
+
+
+def ms_cell(value: Ranged) -> Content:
+    """`3.1 [3.0, 3.3]`."""
+    return value if isinstance(value, Absent) else Shown(fmt.ratio(value))
+
+
+def integer(value: Figure) -> Content:
+    """`11,868,162`."""
+    return value if isinstance(value, Absent) else Shown(fmt.count(round(value)))
+
+
+def header(metric: str, unit: str, higher_is_better: bool) -> Shown:
+    """`accuracy, % ↑`."""
+    arrow = "↑" if higher_is_better else "↓"
+    return Shown(f"{markdown(metric)}{', ' + markdown(unit) if unit else ''} {arrow}")
+
+
+def points(report: Report) -> str:
+    """The unit of differences."""
+    unit = report.primary.unit
+    return "points" if unit == "%" else markdown(unit)

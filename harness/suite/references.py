@@ -1,0 +1,183 @@
+"""What one part of a suite says about another: teachers, formats, the anchor, retention, published rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, cast
+
+from harness.errors import choices
+from harness.specs import CompressorSpec, StudentSpec, TaskSpec
+from harness.suite.components import Reader, fit, misfit, split
+from harness.suite.locate import Loc
+from harness.suite.matrix import no_value, same
+from harness.suite.problems import Problems, not_among, typed, words
+from harness.suite.schema import ClaimTable, MeasureTable, PublishedTable, RetentionTable, SpeedTable
+from harness.suite.types import AxisValue, Cell, MeasureConfig, ModelConfig, Retention, SpeedConfig, Suite
+
+Row = tuple[tuple[str, AxisValue], ...]
+
+
+def check_cycles(problems: Problems, models: Mapping[str, ModelConfig]) -> None:
+    """A model cannot need itself, be it as a teacher or for its first weights."""
+    needs = {name: [*_needed(model)] for name, model in models.items()}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        names = list(reversed(error.args[1]))[:-1]
+        first = min(range(len(names)), key=lambda index: list(models).index(names[index]))
+        ring = [*names[first:], *names[: first + 1]]
+        told = " needs ".join(f"'{name}'" for name in ring)
+        problems.at_key(("models", ring[0]), f"{told}, as teacher or for its first weights: that has no beginning")
+
+
+def check_formats(reader: Reader, suite: Suite) -> None:
+    """Note every chain of the cells whose first compressor cannot read what a model's student builds."""
+    formats: dict[str, dict[str, str]] = {}
+    for chain, model in dict.fromkeys((str(cell["compress"]), str(cell["model"])) for cell in suite.cells):
+        if suite.chains[chain]:
+            student = cast(StudentSpec, reader.registry.get("student", suite.models[model].use))
+            formats.setdefault(chain, {})[model] = student.format
+    for chain, arriving in formats.items():
+        use = suite.chains[chain][0].use
+        spec = cast(CompressorSpec, reader.registry.get("compressor", use))
+        wrong = {model: arrives for model, arrives in arriving.items() if arrives not in spec.consumes}
+        for model, arrives in wrong.items():
+            advice = fit(reader.registry, spec.consumes, arrives)
+            if len(wrong) < len(arriving):
+                advice = f'exclude {{ model = "{model}", compress = "{chain}" }}'
+            reader.problems.at_value(("chains", chain, 0), misfit(use, spec, arrives, advice))
+
+
+def find_anchor(reader: Reader, cells: Sequence[Cell], wanted: Mapping[str, AxisValue]) -> dict[str, AxisValue]:
+    """Every axis of the one row that the suite's anchor names, uncompressed unless it says otherwise; else the first."""
+    rows = list(dict.fromkeys(cell.row for cell in cells))
+    axes = [axis for axis, _ in rows[0]] if rows else []
+    strangers = [axis for axis in wanted if axis not in axes]
+    for axis in strangers:
+        what = "an axis of a row: it is aggregated" if axis == "seed" else "an axis of this matrix"
+        reader.problems.at_key(("suite", "anchor", axis), not_among(axis, what, axes))
+    if strangers or not rows:
+        return {}
+    found = [row for row in rows if _matches(row, wanted)] if wanted else rows[:1]
+    if len(found) > 1:
+        found = [row for row in found if _matches(row, {"compress": "none", **wanted})] or found
+    if len(found) != 1:
+        _no_anchor(reader, rows, found, wanted)
+        return {}
+    return dict(found[0])
+
+
+def read_measure(reader: Reader, task: TaskSpec | None) -> MeasureConfig:
+    """`[measure]`, with defaults for what is missing."""
+    raw = reader.document.get("measure", {})
+    table = reader.problems.check(MeasureTable, raw, ("measure",))
+    speed = _speed(reader, raw.get("speed", True) if isinstance(raw, dict) else True)
+    if table is None:
+        return MeasureConfig(speed=speed)
+    retention = _retention(reader, table.retention, task) if table.retention else None
+    return MeasureConfig(speed=speed, retention=retention, confidence=table.confidence)
+
+
+def check_retention(reader: Reader, suite: Suite) -> None:
+    """The model that rows are compared with must be in the matrix, uncompressed."""
+    kept = suite.measure.retention
+    wanted = {"model": kept.of, "compress": "none"} if kept else {}
+    if kept and kept.of in suite.models and not any(_matches(cell.row, wanted) for cell in suite.cells):
+        message = f"'{kept.of}' has no uncompressed row in the matrix: add compress = \"none\" for it"
+        reader.problems.at_value(("measure", "retention", "of"), message)
+
+
+def read_published(reader: Reader, axes: Sequence[str], chains: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+    """`[[published]]`: a row of the matrix (a table) or an outsider (a string), figures, remarks and a source."""
+    tables = _tables(reader, "published")
+    known = {"model": reader.models, "compress": chains}
+    for index, raw in enumerate(tables):
+        loc: Loc = ("published", index)
+        own, rest = split(raw, words(PublishedTable))
+        table = reader.problems.check(PublishedTable, own, loc)
+        for key, value in rest.items():
+            if not isinstance(value, str | int | float) or isinstance(value, bool):
+                reader.problems.at_value((*loc, key), f"expected a number or a string, got {typed(value)}")
+        if table is not None:
+            _check_row(reader, table.row, (*loc, "row"), axes, known)
+    return tuple(table for table in tables if isinstance(table, dict))
+
+
+def read_claims(reader: Reader) -> tuple[Mapping[str, Any], ...]:
+    """`[[claims]]`: a text, a source, and whatever else."""
+    tables = _tables(reader, "claims")
+    for index, raw in enumerate(tables):
+        reader.problems.check(ClaimTable, split(raw, words(ClaimTable))[0], ("claims", index))
+    return tuple(table for table in tables if isinstance(table, dict))
+
+
+def _needed(model: ModelConfig) -> list[str]:
+    first = [model.init[key] for key in ("embeddings", "layers_of") if key in model.init]
+    return [*first, *(teacher for step in model.train for teacher in step.teacher)]
+
+
+def _matches(row: Row, wanted: Mapping[str, AxisValue]) -> bool:
+    values = dict(row)
+    return all(same(values[axis], value) for axis, value in wanted.items() if axis in values)
+
+
+def _no_anchor(reader: Reader, rows: Sequence[Row], found: Sequence[Row], wanted: Mapping[str, AxisValue]) -> None:
+    loc: Loc = ("suite", "anchor")
+    values = {axis: dict.fromkeys(dict(row)[axis] for row in rows) for axis in wanted}
+    lost = [axis for axis, value in wanted.items() if not any(same(value, other) for other in values[axis])]
+    for axis in lost:
+        reader.problems.at_value((*loc, axis), f"{typed(wanted[axis])} {no_value(axis, wanted[axis], values[axis])}")
+    if found:
+        open_axes = [axis for axis, value in found[0] if any(dict(row)[axis] != value for row in found)]
+        reader.problems.at_value(loc, f"picks {len(found)} rows, expected one: name {choices(open_axes)} too")
+    elif not lost:
+        reader.problems.at_value(loc, "picks no row: the matrix has each of these values, but not together")
+
+
+def _speed(reader: Reader, raw: Any) -> SpeedConfig | None:
+    """`true` or nothing: as usual; `false`: not at all."""
+    if isinstance(raw, bool):
+        return SpeedConfig() if raw else None
+    if not isinstance(raw, dict):
+        reader.problems.at_value(("measure", "speed"), f"expected a table or false, got {typed(raw)}")
+        return None
+    table = reader.problems.check(SpeedTable, raw, ("measure", "speed"))
+    return SpeedConfig(**table.model_dump(exclude_unset=True)) if table else None
+
+
+def _retention(reader: Reader, table: RetentionTable, task: TaskSpec | None) -> Retention:
+    loc: Loc = ("measure", "retention")
+    metrics = [metric.name for metric in task.metrics] if task else []
+    if table.of not in reader.models:
+        reader.problems.at_value((*loc, "of"), not_among(table.of, "a model of this suite", reader.models))
+    if task and table.metric is not None and table.metric not in metrics:
+        message = not_among(table.metric, f"a metric of task '{task.name}'", metrics)
+        reader.problems.at_value((*loc, "metric"), message)
+    return Retention(of=table.of, metric=table.metric or next(iter(metrics), ""), at_least=table.at_least)
+
+
+def _tables(reader: Reader, section: str) -> list[Any]:
+    raw = reader.document.get(section, [])
+    if isinstance(raw, list):
+        return raw
+    reader.problems.at_value((section,), f"expected a list of tables, [[{section}]], got {typed(raw)}")
+    return []
+
+
+def _check_row(
+    reader: Reader, row: Any, loc: Loc, axes: Sequence[str], known: Mapping[str, Sequence[str]]
+) -> None:
+    """An outsider is a string. A table must name what the suite defines, be it in the matrix at the moment or not."""
+    if not isinstance(row, dict):
+        if not isinstance(row, str) or not row:
+            reader.problems.at_value(loc, f"expected axes of the matrix or the name of another row, got {typed(row)}")
+        return
+    for axis, value in row.items():
+        if axis not in axes:
+            reader.problems.at_key((*loc, axis), not_among(axis, "an axis of a row", axes))
+        elif axis in known and value not in known[axis]:
+            what = "a model of this suite" if axis == "model" else "a chain of this suite"
+            reader.problems.at_value((*loc, axis), not_among(str(value), what, known[axis]))
+        elif not isinstance(value, str | int | float):
+            reader.problems.at_value((*loc, axis), f"expected a single value, got {typed(value)}")
