@@ -12,7 +12,7 @@ from harness.keys import Ref, Stage, identity_params
 from harness.plan import CellPlan, Context, Plan
 from harness.specs import CompressorSpec, Spec
 from harness.suite.bind import bind
-from harness.suite.types import Cell, ChainStep, ModelConfig, SpeedConfig, StepConfig, Suite, TaskConfig
+from harness.suite.types import AxisValue, Cell, ChainStep, ModelConfig, SpeedConfig, StepConfig, Suite, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -314,10 +314,11 @@ class Planner:
         anchor = self._anchor()
         groups: dict[str, dict[str, CellPlan]] = {}
         for plan in cells:
-            if plan.artifact and int(plan.cell["seed"] or 0) == self.first_seed:
+            if plan.artifact and plan.cell["seed"] == self.first_seed:
                 groups.setdefault(str(plan.build), {}).setdefault(str(plan.cell["compress"]), plan)
         stages = {build: self._measure(anchor, rows, speed) for build, rows in groups.items()}
-        return tuple(self._measured(plan, cells, stages, anchor) for plan in cells)
+        first = {plan.cell.row: plan for plan in cells if plan.cell["seed"] == self.first_seed}
+        return tuple(self._measured(plan, first, groups, stages, anchor) for plan in cells)
 
     def _anchor(self) -> CellPlan:
         wanted = self.suite.anchor.items()
@@ -354,16 +355,21 @@ class Planner:
             )
         )
 
+    @staticmethod
     def _measured(
-        self, plan: CellPlan, cells: tuple[CellPlan, ...], stages: Mapping[str, Stage], anchor: CellPlan
+        plan: CellPlan,
+        first: Mapping[tuple[tuple[str, AxisValue], ...], CellPlan],
+        groups: Mapping[str, Mapping[str, CellPlan]],
+        stages: Mapping[str, Stage],
+        anchor: CellPlan,
     ) -> CellPlan:
-        if plan.artifact is None:
-            return plan
-        first = self.once("first", lambda: {c.cell.row: c for c in cells if c.cell["seed"] == self.first_seed})
+        """Point the cell at the subject that stands for its row: the first of its group with the same chain."""
         like = first.get(plan.cell.row)
-        if like is None or str(like.build) not in stages:
+        if plan.artifact is None or like is None or like.artifact is None:
             return plan
-        subject = "anchor" if like.artifact == anchor.artifact else f"row.{plan.cell['compress']}"
+        chain = str(plan.cell["compress"])
+        measured = groups[str(like.build)][chain]
+        subject = "anchor" if measured.artifact == anchor.artifact else f"row.{chain}"
         return replace(plan, measure=stages[str(like.build)].key, subject=subject)
 
 

@@ -86,13 +86,10 @@ def test_every_row_answers_the_same_draws_in_an_order_of_its_own(examples, tmp_p
     assert asked[0] == asked[1] == asked[2]
     drawn = [[f"e{i}" for i in block["draw"]] for block in result["blocks"]]
     assert len({tuple(draw) for draw in drawn}) == config.blocks
-    single = [ids for ids in asked[0] if len(ids) == 1]
-    assert [single[i : i + 7][1:] for i in range(16, len(single), 15)][
-        :1
-    ] != []  # a turn: one untimed answer, six timed
-    assert all(len(draw) == 8 for draw in drawn)  # two whole batches of four
-    batches = [ids for ids in asked[0] if len(ids) > 1]
-    assert batches[1:] == drawn  # the first is the warm-up
+    for number, draw in enumerate([drawn[0], *drawn]):  # the first time to warm up
+        block = asked[0][1 + 9 * number :][:9]  # after the cold answer; each turn begins with an untimed one
+        assert block == [draw[:1], *([one] for one in draw[:6]), draw[:1], draw]
+    assert len(draw) == 8  # two whole batches of four
     orders = [tuple(block["orders"][w]) for block in result["blocks"] for w in QUICK.workloads]
     assert {tuple(sorted(order)) for order in orders} == {("a", "anchor", "b", "c", "twin")}
     assert len(set(orders)) > 8
@@ -250,24 +247,24 @@ measure_group(anchor, [hanging], SpeedConfig(threads=1), Path(examples))
 def test_subjects_die_with_a_killed_parent(examples, tmp_path):
     log = tmp_path / "log"
     os.mkfifo(log)
-    path = os.pathsep.join(sys.path)
-    with subprocess.Popen(
-        [sys.executable, "-c", ORPHANS, log, examples], env={**os.environ, "PYTHONPATH": path}
-    ) as parent:
-        with log.open() as lines:
-            pids, hanging = [], False
-            while not hanging:
-                word, *rest = lines.readline().split() or ["closed"]
-                assert word != "closed"
-                pids += [int(rest[0])] if word == "open" else []
-                hanging = word == "hanging"
-        assert len(pids) == 3
-        assert [fake_answerers.cpu_ticks(pid)[1] for pid in pids[:2]] == ["T", "T"]
-        handles = [os.pidfd_open(pid) for pid in pids]
-        parent.kill()
-        for handle in handles:
-            assert select.select([handle], [], [], 20)[0], "a subject outlived its parent"
-            os.close(handle)
+    told = os.open(log, os.O_RDWR)  # also a writer: no end of file between two lines
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", ORPHANS, log, examples], env=environment) as parent:
+        try:
+            text = ""
+            while "hanging" not in text:
+                assert select.select([told], [], [], 60)[0], f"only this was heard: {text}"
+                text += os.read(told, 4096).decode()
+            pids = [int(line.split()[1]) for line in text.splitlines() if line.startswith("open")]
+            assert [fake_answerers.cpu_ticks(pid)[1] for pid in pids[:2]] == ["T", "T"]
+            handles = [os.pidfd_open(pid) for pid in pids]
+        finally:
+            parent.kill()
+            os.close(told)
+    assert len(pids) == 3
+    for handle in handles:
+        assert select.select([handle], [], [], 20)[0], "a subject outlived its parent"
+        os.close(handle)
 
 
 @linux
@@ -420,7 +417,7 @@ def test_sizes_are_mib_of_model_files_and_of_everything(tmp_path):
 
 def test_a_folder_without_a_model_is_an_error(tmp_path):
     (tmp_path / "artifact.json").write_text("{}")
-    with pytest.raises(StageError, match="no model file"):
+    with pytest.raises(StageError, match="no file was written"):
         size.artifact_sizes(tmp_path)
     with pytest.raises(StageError, match=r"no \*\.safetensors"):
         size.parameter_counts(tmp_path, "torch")

@@ -208,31 +208,36 @@ def test_beta_sweep_shares_teacher_outputs_and_starts(folder: Path) -> None:
 
 def test_epoch_axis_takes_outputs_of_one_training(folder: Path) -> None:
     plan = plan_of(
-        HEAD.format(anchor="big", head="sequence")
+        HEAD.format(anchor="big", head="sequence").replace('"none" }', '"none", epoch = 2 }')
         + """
 [models.big]
 use = "transformer"
 train = { distil = "finetune" }
 [models.raw]
 use = "transformer"
+hidden_size = 32
+[models.small]
+use = "lstm"
+train = { distil = "kd", teacher = "big" }
 [matrix]
 epoch = [1, 2]
 seed = [1]
 [measure]
 speed = false
-""".replace("anchor", "anchor"),
+""",
         folder,
     )
     rows = {(cell.cell["model"], cell.cell["epoch"]): cell for cell in plan.cells}
-    assert set(rows) == {("big", 1), ("big", 2), ("raw", None)}
-    assert kinds(plan) == {"prepare": 1, "build": 2, "train": 1, "predict": 3, "score": 3} or rows[
-        ("raw", None)
-    ].build == rows[("big", 1)].build
+    assert set(rows) == {("big", 1), ("big", 2), ("raw", None), ("small", 1), ("small", 2)}
+    assert kinds(plan) == {"prepare": 1, "build": 3, "train": 2, "predict": 6, "score": 5}
     trained = the(plan, "train big seed 1")
     assert trained.params["outputs"] == ["epoch-1", "epoch-2"]
     assert trained.options["loop"]["epochs"] == 2
     assert rows[("big", 1)].artifact == Ref(trained.key, "epoch-1")
     assert rows[("big", 2)].artifact == Ref(trained.key, "epoch-2")
+    # a teacher teaches as it stands after its last epoch
+    taught = plan.stages[the(plan, "train small seed 1").inputs["teacher.0"].key]
+    assert taught.inputs["artifact"] == Ref(trained.key, "epoch-2")
 
 
 CHAINS = """

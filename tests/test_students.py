@@ -32,9 +32,8 @@ from harness_transformers.plugin import TransformerParams
 from harness_transformers.plugin import harness_students as transformer_students
 
 LABELS = ("bad", "fine", "good")
-WORDS = (
-    "платье ужасное хорошее йогурт ёж село порвалось сразу ношу с удовольствием не очень размер ткань тонкая".split()
-)
+LINE = "платье ужасное хорошее йогурт ёж село порвалось сразу ношу с удовольствием не очень размер ткань тонкая"
+WORDS = LINE.split()
 TEXTS = [" ".join(WORDS[(i * k + k) % len(WORDS)] for k in range(1, 3 + i % 9)) for i in range(60)]
 SMALL = {"hidden_size": 16, "layers": 1, "vocab_size": 120}
 
@@ -394,7 +393,7 @@ def test_embeddings_of_a_transformer_serve_an_lstm(build):
 
 def test_embeddings_of_another_width_are_refused(build):
     donor, _ = build(transformer())
-    with pytest.raises(StageError, match="embedding_size = 32.* 16 wide"):
+    with pytest.raises(StageError, match=r"embedding_size = 32.* 16 wide"):
         build(lstm(embedding_size=32), artifacts={"embeddings": donor})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,44 @@ class ToyBag(PreTrainedModel):
         return SequenceClassifierOutput(logits=self.classifier(pooled))
 
 
-for _config, _model in ((ToyLstmConfig, ToyLstm), (ToyBagConfig, ToyBag)):
+def _decay(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """state[t] = keep[t] · state[t-1] + (1 - keep[t]) · values[t]; [B, L, H] → [B, H]."""
+    state = torch.zeros_like(values[:, 0])
+    for step in range(values.shape[1]):
+        state = keep[:, step] * state + (1.0 - keep[:, step]) * values[:, step]
+    return state
+
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+    decay = torch.jit.script(_decay)
+
+
+class ToyScannedConfig(PreTrainedConfig):
+    model_type = "toy-scanned"
+
+
+class ToyScanned(PreTrainedModel):
+    """A recurrence as a scripted loop; padding keeps the state."""
+
+    config_class = ToyScannedConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.embed = nn.Embedding(VOCABULARY, 16)
+        self.gates = nn.Linear(16, 32)
+        self.classifier = nn.Linear(16, config.num_labels)
+        self.post_init()
+
+    def scan(self, embedded, attention_mask):
+        values, gates = self.gates(embedded).chunk(2, -1)
+        return decay(values, torch.sigmoid(gates).masked_fill(~attention_mask.bool()[..., None], 1.0))
+
+    def forward(self, input_ids, attention_mask):
+        return SequenceClassifierOutput(logits=self.classifier(self.scan(self.embed(input_ids), attention_mask)))
+
+
+for _config, _model in ((ToyLstmConfig, ToyLstm), (ToyBagConfig, ToyBag), (ToyScannedConfig, ToyScanned)):
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
     AutoModelForSequenceClassification.register(_config, _model, exist_ok=True)
 
@@ -97,6 +135,11 @@ def toy_lstm(**options) -> ToyLstm:
 def toy_bag() -> ToyBag:
     torch.manual_seed(0)
     return ToyBag(ToyBagConfig(num_labels=3)).eval()
+
+
+def toy_scanned() -> ToyScanned:
+    torch.manual_seed(0)
+    return ToyScanned(ToyScannedConfig(num_labels=3)).eval()
 
 
 def toy_bert(layers: int = 2, attention: str = "sdpa") -> BertForSequenceClassification:

@@ -55,8 +55,8 @@ def _summary(plan: Plan, store: Store, there: set[str], suite: str) -> None:
     click.echo(f"axes: {shape} → {len(plan.cells)} cells, {len(skipped)} skipped")
     kinds = Counter(stage.kind for stage in plan.stages.values())
     cached = Counter(plan.stages[key].kind for key in there)
-    listed = ", ".join(f"{count} {kind} ({cached[kind]} in the store)" for kind, count in kinds.items())
-    click.echo(f"stages: {len(plan.stages)} unique, {len(there)} in the store: {listed}")
+    listed = ", ".join(f"{kind} {cached[kind]}/{count}" for kind, count in kinds.items())
+    click.echo(f"stages: {len(plan.stages)} unique, {len(there)} in the store ({listed})")
     todo = [stage for key, stage in plan.stages.items() if key not in there]
     click.echo(f"to run: {len(todo)} stages; {estimate(todo, store)}" if todo else "to run: nothing")
     for cell in skipped:

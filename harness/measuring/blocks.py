@@ -80,12 +80,13 @@ def measure_group(
     progress: Progress | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Any]:
-    """Measure the anchor, its twin and the rows over `examples` (JSON lines), all in JSON.
+    """Measure the anchor, its twin and the rows over `examples` (JSON lines).
 
-    Returns `threads`; `blocks`: per block its `draw` (indices of examples) and the `orders` of rows by workload; `observed`
-    `before` and `after`; and `anchor`, `twin`, `rows` (by label), each {`status`: "failed", `reason`} or {`status`:
-    "ok", `cold_start`, `memory`, `workloads`}. A workload holds, one per block, `forward_ms` and `request_ms` (means
-    per example) and `passes`; `outputs` (hash of the first pass); for `single` also `requests`, each request's times.
+    Returns JSON: `threads`; `blocks`, each with its `draw` (indices of examples) and the `orders` of rows by workload;
+    `observed` `before` and `after`; and `anchor`, `twin`, `rows` (by label), each {status: "failed", label, reason} or
+    {status: "ok", label, cold_start, memory, workloads}. A workload holds, one per block, `forward_ms` and `request_ms`
+    (means per example) and `passes`; `outputs`, the hash of its first pass; for `single` also `requests`, the times of
+    each request of each block's first pass. Times are ms, memory MiB.
 
     A subject that fails is a failed row. StageError when the anchor fails, or there are no examples.
     """

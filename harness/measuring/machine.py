@@ -208,10 +208,11 @@ def _gpus() -> tuple[str, ...]:
     """Names of NVIDIA GPUs, sorted. The driver's own listing costs nothing; nvidia-smi is asked where it is missing."""
     listed = [_read(path) for path in Path("/proc/driver/nvidia/gpus").glob("*/information")]
     names = [match[1].strip() for text in listed if (match := re.search(r"^Model:(.*)$", text, re.MULTILINE))]
-    return tuple(sorted(names or _nvidia_smi()))
+    return tuple(sorted(names or nvidia_smi()))
 
 
-def _nvidia_smi() -> list[str]:
+def nvidia_smi() -> list[str]:
+    """What `nvidia-smi` lists; nothing where it is missing or finds no driver."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

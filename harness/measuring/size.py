@@ -18,13 +18,16 @@ ITEM_BYTES |= {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16":
 
 
 def artifact_sizes(folder: Path) -> dict[str, float]:
-    """`model_mib`: the files that hold weights or graph; `folder_mib`: everything. StageError without a model file."""
+    """`model_mib`: the files that hold weights or graph; `folder_mib`: everything. StageError for an empty folder.
+
+    Model files are known by their suffix; in a format of somebody else's, the largest file is taken for it.
+    """
     files = [path for path in folder.rglob("*") if path.is_file()]
-    model = [path for path in files if path.name.endswith(MODEL_SUFFIXES)]
-    if not model:
-        msg = f"{folder}: no model file ({', '.join('*' + suffix for suffix in MODEL_SUFFIXES)})"
+    if not files:
+        msg = f"{folder}: no file was written, so there is no model"
         raise StageError(msg)
-    return {"model_mib": _mib(model), "folder_mib": _mib(files)}
+    model = [path for path in files if path.name.endswith(MODEL_SUFFIXES)]
+    return {"model_mib": _mib(model or [max(files, key=lambda path: path.stat().st_size)]), "folder_mib": _mib(files)}
 
 
 def parameter_counts(folder: Path, artifact_format: str) -> dict[str, int] | None:

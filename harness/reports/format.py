@@ -21,7 +21,7 @@ def decimals(half_widths: Iterable[float]) -> int:
         return 1
     width = widths[len(widths) // 2]
     exponent = math.floor(math.log10(width))
-    return max(0, -exponent + (width / 10**exponent < 2))
+    return max(0, -exponent + int(width < 2 * 10.0**exponent))
 
 
 def half_width(interval: Interval) -> float:

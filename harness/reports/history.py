@@ -67,7 +67,9 @@ def _with_teachers(cell: Json, everything: Sequence[Json]) -> Figure:
     """Each training stage among the cell's ancestors once. The record knows those of its own cells."""
     known = {key: seconds for other in everything for key, seconds in _train_seconds(other)}
     needed = set(cell["ancestors"])
-    models = {other["axes"]["model"] for other in everything if needed.issuperset(key for key, _ in _train_seconds(other))}
+    models = {
+        other["axes"]["model"] for other in everything if needed.issuperset(key for key, _ in _train_seconds(other))
+    }
     missing = sorted(_all_teachers(cell, everything) - models)
     if missing:
         return Absent(f"the record has no training time of {', '.join(missing)}: no cell of this run")

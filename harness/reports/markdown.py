@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.reports import format as fmt
+from harness.reports.costs import size_section, speed_section
 from harness.reports.escape import markdown
-from harness.reports.identity import identity_section
+from harness.reports.identity import data_section, identity_section
+from harness.reports.making import compressor_section, training_section
 from harness.reports.model import Absent, Report, Row
 from harness.reports.problems import problem_line, problems_section
-from harness.reports.sections import (
-    class_section,
-    compressor_section,
-    data_section,
-    published_section,
-    quality_section,
-    size_section,
-    speed_section,
-    training_section,
-)
+from harness.reports.results import class_section, published_section, quality_section
 from harness.reports.tables import (
     Content,
     Lines,
@@ -120,7 +113,9 @@ def _kept(report: Report) -> list[tuple[str, Sequence[Content]]]:
     ]
     for number, bar in enumerate(first.bars):
         verdicts = [row.kept.bars[number].verdict for row in report.rows]
-        columns.append((Shown(f"≥ {fmt.share(bar.at_least)}"), [v if isinstance(v, Absent) else Shown(v) for v in verdicts]))
+        columns.append(
+            (Shown(f"≥ {fmt.share(bar.at_least)}"), [v if isinstance(v, Absent) else Shown(v) for v in verdicts])
+        )
     return columns
 
 
@@ -131,6 +126,8 @@ def _legend(report: Report) -> str:
     if any(row.kept.bars for row in report.rows):
         parts.append("PASS: the whole interval reaches the bar, FAIL: none of it, INCONCLUSIVE: a part")
     if report.measurements:
-        parts.append("× faster: forward pass at batch 1, anchor's time / row's within one measurement, ≈ 1: no more than noise")
+        parts.append(
+            "× faster: forward pass at batch 1, anchor's time / row's within one measurement, ≈ 1: no more than noise"
+        )
     parts.append("MiB: 2^20 bytes")
     return "; ".join(parts) + "."

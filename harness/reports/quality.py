@@ -131,7 +131,7 @@ def _score(row: Scored | Absent, anchor: Scored | Absent, metric: Metric) -> Sco
 
 
 def _retention(metric: Metric) -> Callable[[Bootstrap, Bootstrap], Interval]:
-    """row / reference; the other way round where less is better, so that more kept is better always."""
+    """Row / reference; the other way round where less is better, so that more kept is better always."""
     return paired_ratio if metric.higher_is_better else lambda row, base: paired_ratio(base, row)
 
 

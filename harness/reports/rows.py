@@ -97,7 +97,13 @@ class _Context:
         groups: Mapping[Axes, list[Json]],
         scored: Mapping[Axes, quality.Scored | Absent],
     ) -> None:
-        self.records, self.registry, self.metrics, self.groups, self._scored = records, registry, metrics, groups, scored
+        self.records, self.registry, self.metrics, self.groups, self._scored = (
+            records,
+            registry,
+            metrics,
+            groups,
+            scored,
+        )
         self.anchor = self._find(records.run["anchor"])
         retention = records.run["measure"]["retention"]
         self.reference = self._find({"model": retention["of"], "compress": "none"}) if retention else self.anchor

@@ -11,7 +11,11 @@ from harness.reports.model import Absent, Figure, Measurement, Ranged, Ratio, Si
 from harness.statistics import Interval, is_noise, median_ratio, noise_floor, percentile, samples_needed
 
 Json = dict[str, Any]
-KINDS = {"forward": ("single", "forward_ms"), "request": ("single", "request_ms"), "throughput": ("batch", "request_ms")}
+KINDS = {
+    "forward": ("single", "forward_ms"),
+    "request": ("single", "request_ms"),
+    "throughput": ("batch", "request_ms"),
+}
 UNASKED = Absent("speed was not asked for")
 UNMEASURED = Absent("not measured: see the problems below")
 

@@ -1,4 +1,4 @@
-"""Markdown tables whose every cell is either escaped or made by the report itself, and the footnotes of their dashes."""
+"""Markdown tables: every cell is escaped or made by the report itself, every dash has its footnote."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def name(row: Row) -> Content:
 def percent_column(values: Sequence[Ranged], unit: str, signed: bool = False) -> list[Content]:
     """Intervals of one column with the decimals that they support together; shares times 100 where the unit is '%'."""
     factor = 100 if unit == "%" else 1
-    scaled = [v if isinstance(v, Absent) else Interval(v.value * factor, v.low * factor, v.high * factor) for v in values]
+    scaled = [
+        v if isinstance(v, Absent) else Interval(v.value * factor, v.low * factor, v.high * factor) for v in values
+    ]
     places = fmt.decimals(fmt.half_width(v) for v in scaled if isinstance(v, Interval))
     if unit == "%":
         places = min(max(places, 1), 2)

@@ -40,9 +40,8 @@ def read_matrix(reader: Reader, chains: Iterable[str]) -> Matrix | None:
         return None
     _check_names(reader, table.model or (), reader.models, ("matrix", "model"), "a model of this suite")
     _check_names(reader, table.compress, chains, ("matrix", "compress"), "a chain of this suite")
-    ours = {axis: values for axis, values in table.__pydantic_extra__.items()}
     models = table.model or tuple(reader.models)
-    axes: Axes = {"model": models, "compress": table.compress, **ours, "seed": table.seed}
+    axes: Axes = {"model": models, "compress": table.compress, **table.__pydantic_extra__, "seed": table.seed}
     _check_values(reader, axes, table.sets)
     _check_sets(reader, axes, table.sets)
     if len(reader.problems.found) > before:
@@ -51,7 +50,8 @@ def read_matrix(reader: Reader, chains: Iterable[str]) -> Matrix | None:
 
 
 def check_targets(reader: Reader, matrix: Matrix, task: TaskConfig, models: Mapping[str, ModelConfig]) -> None:
-    """Note every target that nothing in the matrix has, and parameters that two axes would set."""
+    """Raise with targets that nothing in the matrix has and parameters that two axes would set, if there are any."""
+    before = len(reader.problems.found)
     names = {*matrix.axes["model"], *(entry.get("model") for entry in matrix.include)}
     used = [model for name, model in models.items() if name in names]
     earlier: dict[str, str] = {}
@@ -61,6 +61,8 @@ def check_targets(reader: Reader, matrix: Matrix, task: TaskConfig, models: Mapp
         for other in (name for name, set_already in earlier.items() if _overlap(target, set_already)):
             reader.problems.at_value(("matrix", "sets", axis), f"axis '{other}' sets '{earlier[other]}' already")
         earlier[axis] = target
+    if len(reader.problems.found) > before:
+        raise reader.problems.error()
 
 
 def with_cells(reader: Reader, suite: Suite, matrix: Matrix) -> Suite:
@@ -101,7 +103,7 @@ def _known_axes(reader: Reader, own: Any, rest: Mapping[str, Any]) -> dict[str, 
     for axis in rest:
         if axis != "epoch" and axis not in bound:
             close = did_you_mean(axis, [*words(MatrixTable), "epoch", *bound])
-            advice = " An axis of your own needs a target, for example [matrix.sets] beta = \"train.beta\""
+            advice = ' An axis of your own needs a target, for example [matrix.sets] beta = "train.beta"'
             reader.problems.at_key(("matrix", axis), f"unknown key.{close or advice}")
         reader.problems.attempt(check_name, axis, ("matrix", axis))
     return {axis: values for axis, values in rest.items() if axis == "epoch" or axis in bound}
@@ -173,9 +175,7 @@ def _trained(model: ModelConfig, epochs: int | None) -> ModelConfig:
     return replace(model, train=(*model.train[:-1], last))
 
 
-def _blame(
-    suite: Suite, matrix: Matrix, cell: Cell, who: str, target: str | None, message: str
-) -> tuple[Loc, str]:
+def _blame(suite: Suite, matrix: Matrix, cell: Cell, who: str, target: str | None, message: str) -> tuple[Loc, str]:
     """Where the value that a binding refused is written, and the message."""
     for axis, bound in suite.sets.items():
         if bound == target:

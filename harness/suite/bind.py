@@ -66,19 +66,23 @@ def _model(suite: Suite, name: str, pairs: Pairs) -> ModelConfig:
 
 def _step(who: str, step: StepConfig, pairs: Pairs) -> StepConfig:
     scopes = ("train", f"train.{step.name}")
-    named = [(target.rpartition(".")[2], (target, value)) for target, value in pairs if target.rpartition(".")[0] in scopes]
-    params = tuple(pair for name, pair in named if name in words(type(step.params)))
-    loop = tuple(pair for name, pair in named if name in words(type(step.loop)))
+    mine = [pair for pair in pairs if pair[0].rpartition(".")[0] in scopes]
+    params = tuple(pair for pair in mine if _word(pair) in words(type(step.params)))
+    loop = tuple(pair for pair in mine if _word(pair) in words(type(step.loop)))
     return replace(step, params=_changed(who, step.params, params), loop=_changed(who, step.loop, loop))
+
+
+def _word(pair: tuple[str, AxisValue]) -> str:
+    return pair[0].rpartition(".")[2]
 
 
 def _changed(who: str, params: P, pairs: Pairs) -> P:
     """`params` with the last word of each target set to its value, and checked again as a whole."""
     if not pairs:
         return params
-    targets = {target.rpartition(".")[2]: target for target, _ in pairs}
+    targets = {_word(pair): pair[0] for pair in pairs}
     written = params.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    raw = written | {target.rpartition(".")[2]: value for target, value in pairs}
+    raw = written | {_word(pair): pair[1] for pair in pairs}
     try:
         return validated(type(params), raw)
     except PluginError as error:

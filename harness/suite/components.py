@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from itertools import pairwise
+from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel
-
-from harness.errors import PluginError, choices
+from harness.errors import PluginError, choices, did_you_mean
 from harness.specs import CompressorSpec, DistillerSpec, Head, Params, Spec, StudentSpec, TaskSpec
 from harness.suite.locate import Loc
-from harness.suite.problems import Problems, not_among, typed, words
+from harness.suite.problems import Problems, not_among, typed, unknown_key, words
 from harness.suite.schema import (
     ChainStepTable,
     DataTable,
@@ -27,6 +26,7 @@ from harness.suite.types import ChainStep, ModelConfig, StepConfig, TaskConfig
 from harness.training import TrainParams
 
 S = TypeVar("S", bound=Spec)
+_STEP_WORDS = [*words(StepTable), *words(TrainParams)]
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ def read_task(reader: Reader) -> tuple[TaskConfig | None, TaskSpec | None]:
     """`[task]`. The spec is there whenever the name is known, even if something else is wrong."""
     loc: Loc = ("task",)
     if "task" not in reader.document:
-        reader.problems.at_key(loc, "required table is missing: write [task] with use = \"…\"")
+        reader.problems.at_key(loc, 'required table is missing: write [task] with use = "…"')
         return None, None
     own, rest = split(reader.document["task"], words(TaskTable))
     table = reader.problems.check(TaskTable, own, loc)
     spec = _find(reader, TaskSpec, _word(own, "use"), (*loc, "use"))
-    params = _params(reader, spec, rest, loc, words(TaskTable), ignore={"source"})
+    params = _params(reader, spec, own, rest, loc, words(TaskTable))
     if table is None or params is None:
         return None, spec
     return TaskConfig(use=table.use, params=params, source=table.source, max_length=table.max_length), spec
@@ -83,7 +83,7 @@ def read_models(reader: Reader, task: TaskSpec | None) -> dict[str, ModelConfig]
     if not reader.document.get("models", True):
         reader.problems.at_key(("models",), "is empty; a suite needs at least one model")
     if "models" not in reader.document:
-        reader.problems.at_key(("models",), "required table is missing: write [models.NAME] with use = \"…\"")
+        reader.problems.at_key(("models",), 'required table is missing: write [models.NAME] with use = "…"')
     found = {name: _model(reader, name, raw, task) for name, raw in _named(reader, "models")}
     return {name: model for name, model in found.items() if model}
 
@@ -145,23 +145,25 @@ def _find(reader: Reader, kind: type[S], name: Any, loc: Loc) -> S | None:
     if not isinstance(name, str):
         return None
     try:
-        spec = reader.registry.get(kind.kind, name)
+        return cast("S", reader.registry.get(kind.kind, name))
     except PluginError as error:
         reader.problems.at_value(loc, str(error))
         return None
-    return spec if isinstance(spec, kind) else None
 
 
 def _params(
-    reader: Reader, spec: Spec | None, rest: Mapping[str, Any], loc: Loc, also: list[str], ignore: Collection[str] = ()
+    reader: Reader, spec: Spec | None, own: Any, rest: Mapping[str, Any], loc: Loc, also: Sequence[str]
 ) -> Params | None:
-    """The component's own params, from what is left of its table at `loc`."""
+    """The component's own params, from the rest of its table at `loc`. `also[0]` is the key that names it."""
     if spec is None:
+        slips = [key for key in rest if also[0] not in own and did_you_mean(key, also[:1])]
+        for key in slips:
+            reader.problems.at_key((*loc, key), unknown_key(key, also[:1]))
         return None
-    taken = [word for word in words(spec.params) if word in also and word not in ignore]
+    taken = [word for word in words(spec.params) if word in also and (spec.kind, word) != ("task", "source")]
     for word in taken:
         message = f"{spec.kind} '{spec.name}' declares the parameter '{word}', which belongs to the harness"
-        reader.problems.at_value(loc, f"{message}: its plugin must rename it")
+        reader.problems.at_value((*loc, also[0]), f"{message}: its plugin must rename it")
     params = reader.problems.check(spec.params, dict(rest), loc, also)
     return None if taken else params
 
@@ -171,7 +173,7 @@ def _model(reader: Reader, name: str, raw: Any, task: TaskSpec | None) -> ModelC
     own, rest = split(raw, words(ModelTable))
     table = reader.problems.check(ModelTable, own, loc)
     spec = _find(reader, StudentSpec, _word(own, "use"), (*loc, "use"))
-    params = _params(reader, spec, rest, loc, words(ModelTable))
+    params = _params(reader, spec, own, rest, loc, words(ModelTable))
     steps = _steps(reader, own, loc, task)
     if spec is None or table is None:
         return None
@@ -228,7 +230,7 @@ def _step(reader: Reader, raw: Any, loc: Loc, task: TaskSpec | None, name: str |
     table = reader.problems.check(StepTable, own, loc)
     options = reader.problems.check(TrainParams, loop, loc)
     spec = _find(reader, DistillerSpec, _word(own, "distil"), (*loc, "distil"))
-    params = _params(reader, spec, rest, loc, [*words(StepTable), *words(TrainParams)])
+    params = _params(reader, spec, own, rest, loc, _STEP_WORDS)
     if table is None:
         return None
     name = table.step or name
@@ -239,8 +241,7 @@ def _step(reader: Reader, raw: Any, loc: Loc, task: TaskSpec | None, name: str |
         _check_step(reader, table, spec, loc, task.head if task else None)
     if name is None or options is None or params is None:
         return None
-    step = StepConfig(name=name, distil=table.distil, teacher=table.teacher, on=table.on, params=params, loop=options)
-    return step
+    return StepConfig(name=name, distil=table.distil, teacher=table.teacher, on=table.on, params=params, loop=options)
 
 
 def _check_teachers(reader: Reader, table: StepTable, spec: DistillerSpec, loc: Loc, *, listed: bool) -> None:
@@ -253,7 +254,7 @@ def _check_teachers(reader: Reader, table: StepTable, spec: DistillerSpec, loc: 
     if spec.needs_teacher and not table.teacher:
         reader.problems.at_key(loc, f"'{table.distil}' needs a teacher. Models of this suite: {choices(reader.models)}")
     if table.teacher and not spec.needs_teacher:
-        reader.problems.at_key(loc, f"'{table.distil}' learns without a teacher: remove it, or choose another distiller")
+        reader.problems.at_key(loc, f"'{table.distil}' takes no teacher: remove it, or choose another distiller")
 
 
 def _check_step(reader: Reader, table: StepTable, spec: DistillerSpec, loc: Loc, head: Head | None) -> None:
@@ -276,7 +277,7 @@ def _chain(reader: Reader, raw: Any, loc: Loc) -> tuple[ChainStep, ...] | None:
     links = [link for link in found if link]
     if len(links) < len(raw):
         return None
-    for index, ((_, before), (step, spec)) in enumerate(zip(links, links[1:], strict=False), 1):
+    for index, ((_, before), (step, spec)) in enumerate(pairwise(links), 1):
         if before.produces not in spec.consumes:
             advice = fit(reader.registry, spec.consumes, before.produces)
             reader.problems.at_value((*loc, index), misfit(step.use, spec, before.produces, advice))
@@ -287,7 +288,7 @@ def _link(reader: Reader, raw: Any, loc: Loc) -> tuple[ChainStep, CompressorSpec
     own, rest = split({"use": raw} if isinstance(raw, str) else raw, words(ChainStepTable))
     table = reader.problems.check(ChainStepTable, own, loc)
     spec = _find(reader, CompressorSpec, _word(own, "use"), loc if isinstance(raw, str) else (*loc, "use"))
-    params = _params(reader, spec, rest, loc, words(ChainStepTable))
+    params = _params(reader, spec, own, rest, loc, words(ChainStepTable))
     if table is None or spec is None or params is None:
         return None
     return ChainStep(use=table.use, params=params), spec

@@ -6,14 +6,14 @@ import codecs
 import math
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SuiteError, did_you_mean
-from harness.specs import TaskSpec
+from harness.errors import SuiteError, choices, did_you_mean
 from harness.suite.axes import Matrix, check_targets, read_matrix, try_bindings, with_cells
 from harness.suite.components import Reader, read_chains, read_data, read_models, read_task
 from harness.suite.locate import Loc, locate
@@ -29,7 +29,7 @@ from harness.suite.references import (
     read_published,
 )
 from harness.suite.schema import SCHEMA, Registry, SuiteTable
-from harness.suite.types import Cell, MeasureConfig, Suite
+from harness.suite.types import Suite
 
 _SECTIONS = ("schema", "suite", "task", "data", "models", "chains", "matrix", "measure", "published", "claims")
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -48,13 +48,16 @@ def parse_suite(text: str, registry: Registry, overrides: Sequence[str] = (), pa
         problems = Problems(label, locate(text))
         for change in overrides:
             override(document, change, problems)
+        known = len(problems.found)
         _check_values(problems, document, ())
+        if len(problems.found) > known:
+            raise problems.error()
         _check_schema(problems, document)
-        suite = _assemble(Reader(registry, problems, document))
+        blank = partial(Suite, path=path, text=text, overrides=tuple(overrides))
+        return _assemble(Reader(registry, problems, document), blank)
     except RecursionError:
         msg = f"{label}: nested too deeply for a suite"
         raise SuiteError(msg) from None
-    return replace(suite, path=path, text=text, overrides=tuple(overrides))
 
 
 def _read(path: Path) -> str:
@@ -91,7 +94,7 @@ def _toml(text: str, label: str) -> dict[str, Any]:
 
 
 def _check_values(problems: Problems, value: Any, loc: Loc) -> None:
-    """Stop at values that TOML has and a suite has not: dates, infinities, integers beyond 64 bits, broken text."""
+    """Note values that TOML has and a suite has not: dates, infinities, integers beyond 64 bits, broken text."""
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             _check_values(problems, item, (*loc, key))
@@ -103,8 +106,6 @@ def _check_values(problems: Problems, value: Any, loc: Loc) -> None:
         problems.at_value(loc, "expected an integer of at most 64 bits")
     elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
         problems.at_value(loc, "is not valid UTF-8")
-    if not loc:
-        problems.stop()
 
 
 def _check_schema(problems: Problems, document: dict[str, Any]) -> None:
@@ -124,24 +125,22 @@ def _check_schema(problems: Problems, document: dict[str, Any]) -> None:
             problems.at_key((key,), unknown_key(key, _SECTIONS))
 
 
-def _assemble(reader: Reader) -> Suite:
+def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
     """Every section by itself, then what needs all of them; raises with all problems found on the way."""
     head = _head(reader)
     task, spec = read_task(reader)
     data, models, chains = read_data(reader), read_models(reader, spec), read_chains(reader)
-    known_chains = _chain_names(reader)
-    matrix = read_matrix(reader, known_chains)
+    names = _chain_names(reader)
+    matrix = read_matrix(reader, names)
     measure = read_measure(reader, spec)
     axes = [axis for axis in matrix.axes if axis != "seed"] if matrix else None
-    published, claims = read_published(reader, axes, known_chains), read_claims(reader)
+    published, claims = read_published(reader, axes, names), read_claims(reader)
     check_cycles(reader.problems, models)
-    if not (head and task and matrix and len(models) == len(reader.models) and set(known_chains) == set(chains)):
-        reader.problems.stop()
-    assert head and task and matrix  # noqa: S101
-    suite = Suite(
-        path=None,
-        text="",
-        overrides=(),
+    whole = models and len(models) == len(reader.models) and len(chains) == len(names)
+    if head is None or task is None or matrix is None or not whole:
+        raise reader.problems.error()
+    check_targets(reader, matrix, task, models)
+    suite = blank(
         name=head.name,
         title=head.title or head.name,
         anchor=head.anchor,
@@ -156,4 +155,26 @@ def _assemble(reader: Reader) -> Suite:
         published=published,
         claims=claims,
     )
-    return _finish(reader, suite, matrix)
+    return _expanded(reader, suite, matrix)
+
+
+def _expanded(reader: Reader, suite: Suite, matrix: Matrix) -> Suite:
+    suite = with_cells(reader, suite, matrix)
+    suite = replace(suite, anchor=find_anchor(reader, suite.cells, suite.anchor))
+    check_formats(reader, suite)
+    check_retention(reader, suite)
+    try_bindings(reader, suite, matrix)
+    reader.problems.stop()
+    return suite
+
+
+def _head(reader: Reader) -> SuiteTable | None:
+    if "suite" not in reader.document:
+        reader.problems.at_key(("suite",), 'required table is missing: write [suite] with name = "…"')
+        return None
+    return reader.problems.check(SuiteTable, reader.document["suite"], ("suite",))
+
+
+def _chain_names(reader: Reader) -> list[str]:
+    chains = reader.document.get("chains")
+    return list(dict.fromkeys(["none", *(chains if isinstance(chains, dict) else ())]))

@@ -43,7 +43,8 @@ def expand(
     """
     size = _size(axes, applies)
     if size > LIMIT:
-        return Expansion((), (Fault(("matrix",), f"is {size:,} cells, more than {LIMIT:,}: shorten an axis", of_key=True),))
+        message = f"is {size:,} cells, more than {LIMIT:,}: shorten an axis"
+        return Expansion((), (Fault(("matrix",), message, of_key=True),))
     rows = list(_product(axes, applies))
     removed, faults = _excluded(axes, rows, exclude)
     kept = dict.fromkeys(row for number, row in enumerate(rows) if number not in removed)
@@ -169,7 +170,7 @@ def _unfit(
     if axis in ("model", "compress"):
         names = known.get(axis, [str(name) for name in axes[axis]])
         what = "a model of this suite" if axis == "model" else "a chain of this suite"
-        return None if value in names else Fault(loc, not_among(str(value), what, names))
+        return None if value in names else Fault(loc, not_among(value, what, names))
     if axis == "seed":
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         return None if whole else Fault(loc, f"expected an integer from 0, got {typed(value)}")

@@ -37,6 +37,12 @@ _BOUNDS = {
     "less_than": ("lt", "a value less than"),
     "less_than_equal": ("le", "at most"),
 }
+_SIZES = {
+    "too_short": ("at least", "min_length", "item"),
+    "too_long": ("at most", "max_length", "item"),
+    "string_too_short": ("at least", "min_length", "character"),
+    "string_too_long": ("at most", "max_length", "character"),
+}
 
 
 @dataclass
@@ -61,9 +67,13 @@ class Problems:
         self._note((1, 0, 0), f"--set {text}: {message}")
 
     def stop(self) -> None:
-        """Raise SuiteError with all problems in the order of the file, if there are any."""
+        """Raise what was found, if anything was."""
         if self.found:
-            raise SuiteError(sorted(self.found, key=self.found.__getitem__))
+            raise self.error()
+
+    def error(self) -> SuiteError:
+        """All problems in the order of the file."""
+        return SuiteError(sorted(self.found, key=self.found.__getitem__))
 
     def check(self, table: type[M], raw: Any, loc: Loc, also: Iterable[str] = ()) -> M | None:
         """`raw` as a `table`, or None after noting what is wrong. `also`: more words that this place knows."""
@@ -142,7 +152,7 @@ def describe(error: ValidationError, table: type[BaseModel], raw: Any, also: Ite
             known = [*_words_at(table, loc[:-1]), *(also if len(loc) == 1 else ())]
             faults.append(Fault(loc, unknown_key(str(loc[-1]), known), of_key=True))
         elif kind == "missing":
-            faults.append(Fault(loc, _missing(str(loc[-1]), _at(raw, loc[:-1]), _words_at(table, loc[:-1])), of_key=True))
+            faults.append(Fault(loc, "required key is missing", of_key=True))
         elif kind in _WANTED:
             wanted.setdefault(loc, []).append(_WANTED[kind])
         else:
@@ -158,10 +168,10 @@ def unknown_key(name: str, known: Iterable[str]) -> str:
     return f"unknown key.{did_you_mean(name, known) or f' Known: {choices(known)}'}"
 
 
-def not_among(name: str, what: str, known: Iterable[str]) -> str:
+def not_among(name: Any, what: str, known: Iterable[str]) -> str:
     """`'x' is not a model of this suite. Did you mean 'y'? Known: 'y', 'z'`."""
     known = list(known)
-    return f"{shown(name)} is not {what}.{did_you_mean(name, known)} Known: {choices(known)}"
+    return f"{shown(name)} is not {what}.{did_you_mean(str(name), known)} Known: {choices(known)}"
 
 
 def dotted(loc: Loc) -> str:
@@ -200,15 +210,14 @@ def _sentence(kind: str, found: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         close = did_you_mean(value, re.findall(r"'([^']*)'", context["expected"])) if isinstance(value, str) else ""
         return f"expected {context['expected']}, got {shown(value)}.{close}".removesuffix(".")
+    if kind in _SIZES:
+        bound, limit, unit = _SIZES[kind]
+        plural = "" if context[limit] == 1 else "s"
+        return f"expected {bound} {context[limit]} {unit}{plural}, got {len(value)}"
     if kind in ("value_error", "assertion_error"):
         return str(context["error"])
     message = re.sub(r"^Input should (be|have) (?:a valid )?", "expected ", str(found["msg"]))
     return f"{message[:1].lower()}{message[1:]}, got {shown(value)}"
-
-
-def _missing(name: str, table: Any, known: Iterable[str]) -> str:
-    strangers = [key for key in table if key not in set(known)] if isinstance(table, dict) else []
-    return f"required key is missing.{did_you_mean(name, strangers).replace('Did you mean', 'Is it')}".removesuffix(".")
 
 
 def _written(loc: Loc, raw: Any, *, missing: bool) -> Loc:
@@ -216,7 +225,7 @@ def _written(loc: Loc, raw: Any, *, missing: bool) -> Loc:
     real: Loc = ()
     for index, part in enumerate(loc):
         if (isinstance(raw, dict) and part in raw) or (isinstance(raw, list) and isinstance(part, int)):
-            raw, real = raw[part], (*real, part)
+            raw, real = _at(raw, (part,)), (*real, part)
         elif missing and index == len(loc) - 1:
             real = (*real, part)
     return real

@@ -36,11 +36,11 @@ def check_formats(reader: Reader, suite: Suite) -> None:
     formats: dict[str, dict[str, str]] = {}
     for chain, model in dict.fromkeys((str(cell["compress"]), str(cell["model"])) for cell in suite.cells):
         if suite.chains[chain]:
-            student = cast(StudentSpec, reader.registry.get("student", suite.models[model].use))
+            student = cast("StudentSpec", reader.registry.get("student", suite.models[model].use))
             formats.setdefault(chain, {})[model] = student.format
     for chain, arriving in formats.items():
         use = suite.chains[chain][0].use
-        spec = cast(CompressorSpec, reader.registry.get("compressor", use))
+        spec = cast("CompressorSpec", reader.registry.get("compressor", use))
         wrong = {model: arrives for model, arrives in arriving.items() if arrives not in spec.consumes}
         for model, arrives in wrong.items():
             advice = fit(reader.registry, spec.consumes, arrives)
@@ -50,7 +50,7 @@ def check_formats(reader: Reader, suite: Suite) -> None:
 
 
 def find_anchor(reader: Reader, cells: Sequence[Cell], wanted: Mapping[str, AxisValue]) -> dict[str, AxisValue]:
-    """Every axis of the one row that the suite's anchor names, uncompressed unless it says otherwise; else the first."""
+    """Every axis of the one row that the suite's anchor names, else of the first row; uncompressed where it can be."""
     rows = list(dict.fromkeys(cell.row for cell in cells))
     axes = [axis for axis, _ in rows[0]] if rows else []
     strangers = [axis for axis in wanted if axis not in axes]
@@ -83,13 +83,16 @@ def check_retention(reader: Reader, suite: Suite) -> None:
     """The model that rows are compared with must be in the matrix, uncompressed."""
     kept = suite.measure.retention
     wanted = {"model": kept.of, "compress": "none"} if kept else {}
-    if kept and kept.of in suite.models and not any(_matches(cell.row, wanted) for cell in suite.cells):
+    if kept and suite.cells and kept.of in suite.models and not any(_matches(cell.row, wanted) for cell in suite.cells):
         message = f"'{kept.of}' has no uncompressed row in the matrix: add compress = \"none\" for it"
         reader.problems.at_value(("measure", "retention", "of"), message)
 
 
-def read_published(reader: Reader, axes: Sequence[str], chains: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
-    """`[[published]]`: a row of the matrix (a table) or an outsider (a string), figures, remarks and a source."""
+def read_published(reader: Reader, axes: Sequence[str] | None, chains: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+    """`[[published]]`: a row of the matrix (a table) or an outsider (a string), figures, remarks and a source.
+
+    `axes` None: not known, because the matrix is wrong.
+    """
     tables = _tables(reader, "published")
     known = {"model": reader.models, "compress": chains}
     for index, raw in enumerate(tables):
@@ -119,7 +122,7 @@ def _needed(model: ModelConfig) -> list[str]:
 
 def _matches(row: Row, wanted: Mapping[str, AxisValue]) -> bool:
     values = dict(row)
-    return all(same(values[axis], value) for axis, value in wanted.items() if axis in values)
+    return all(same(values[axis], value) for axis, value in wanted.items())
 
 
 def _no_anchor(reader: Reader, rows: Sequence[Row], found: Sequence[Row], wanted: Mapping[str, AxisValue]) -> None:
@@ -166,7 +169,7 @@ def _tables(reader: Reader, section: str) -> list[Any]:
 
 
 def _check_row(
-    reader: Reader, row: Any, loc: Loc, axes: Sequence[str], known: Mapping[str, Sequence[str]]
+    reader: Reader, row: Any, loc: Loc, axes: Sequence[str] | None, known: Mapping[str, Sequence[str]]
 ) -> None:
     """An outsider is a string. A table must name what the suite defines, be it in the matrix at the moment or not."""
     if not isinstance(row, dict):
@@ -174,10 +177,10 @@ def _check_row(
             reader.problems.at_value(loc, f"expected axes of the matrix or the name of another row, got {typed(row)}")
         return
     for axis, value in row.items():
-        if axis not in axes:
+        if axes is not None and axis not in axes:
             reader.problems.at_key((*loc, axis), not_among(axis, "an axis of a row", axes))
-        elif axis in known and value not in known[axis]:
-            what = "a model of this suite" if axis == "model" else "a chain of this suite"
-            reader.problems.at_value((*loc, axis), not_among(str(value), what, known[axis]))
         elif not isinstance(value, str | int | float):
             reader.problems.at_value((*loc, axis), f"expected a single value, got {typed(value)}")
+        elif axis in known and value not in known[axis]:
+            what = "a model of this suite" if axis == "model" else "a chain of this suite"
+            reader.problems.at_value((*loc, axis), not_among(value, what, known[axis]))

@@ -47,7 +47,7 @@ def check_scalar(value: Any) -> str | int | float | bool:
     """A value of an axis. ValueError for lists, tables and text that --only could not select."""
     if not isinstance(value, str | int | float):
         msg = f"expected a single value (string, number, true or false), got {typed(value)}"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic turns only ValueError into a finding
+        raise ValueError(msg)
     if isinstance(value, str) and (not value.isprintable() or not value.strip() or _FORBIDDEN & set(value)):
         msg = f"{typed(value)} cannot be a value of an axis: empty text and , = | * ? [ ] are not allowed"
         raise ValueError(msg)
@@ -55,7 +55,10 @@ def check_scalar(value: Any) -> str | int | float | bool:
 
 
 def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    if isinstance(value, str | list):
+        return (value,) if isinstance(value, str) else tuple(value)
+    msg = f"expected the name of a model or a list of names, got {typed(value)}"
+    raise ValueError(msg)
 
 
 Name = Annotated[str, AfterValidator(check_name)]
@@ -107,8 +110,8 @@ class ModelTable(Params):
 class StepTable(Params):
     """One training step without the loop's options and the distiller's params."""
 
-    step: Annotated[str, AfterValidator(check_step)] | None = None
     distil: str
+    step: Annotated[str, AfterValidator(check_step)] | None = None
     teacher: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     on: str | None = None
 
@@ -136,7 +139,7 @@ class MatrixTable(Params):
 class SpeedTable(Params):
     """`measure.speed`."""
 
-    workloads: tuple[Literal["single", "batch"], ...] = Field(default=SpeedConfig.workloads, min_length=1)
+    workloads: tuple[Literal["single", "batch"], ...] = Field(default=("single", "batch"), min_length=1)
     threads: int | None = Field(default=SpeedConfig.threads, ge=1)
     batch_size: int = Field(default=SpeedConfig.batch_size, ge=1)
     inputs: int = Field(default=SpeedConfig.inputs, ge=1)

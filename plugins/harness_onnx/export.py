@@ -8,7 +8,7 @@ that traces, because `torch.export` bakes their length in and hides `LSTM` from 
 
 from __future__ import annotations
 
-import sys
+import inspect
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -133,18 +133,27 @@ def takes_additive_mask(model: torch.nn.Module, arrays: Arrays) -> bool:
 
 
 def is_recurrent(model: torch.nn.Module) -> bool:
-    """Has the model a recurrent layer of PyTorch, or a scripted loop in its own module or class?"""
+    """Has the model a recurrent layer of PyTorch, or a loop that was scripted?"""
     modules = list(model.modules())
     if any(isinstance(module, torch.nn.RNNBase | torch.nn.RNNCellBase) for module in modules):
         return True
-    return any("prim::Loop" in str(scripted.graph) for scripted in _scripted(modules))
+    scripted = (module for module in modules if isinstance(module, torch.jit.ScriptModule))
+    return any("prim::Loop" in str(found.graph) for found in (*scripted, *_scripted_functions(modules)))
 
 
-def _scripted(modules: Sequence[torch.nn.Module]) -> Iterator[Any]:
-    """Scripted modules, and scripted functions of the Python modules that define the model's classes."""
-    yield from (module for module in modules if isinstance(module, torch.jit.ScriptModule))
-    for name in {type(module).__module__ for module in modules}:
-        yield from (value for value in vars(sys.modules[name]).values() if isinstance(value, torch.jit.ScriptFunction))
+def _scripted_functions(modules: Sequence[torch.nn.Module]) -> Iterator[torch.jit.ScriptFunction]:
+    """Those that methods of the modules' classes name, or plain functions beside them that the methods name."""
+    classes = {base for module in modules for base in type(module).__mro__}
+    waiting = [value for base in classes for value in vars(base).values() if inspect.isfunction(value)]
+    seen = set(waiting)
+    while waiting:
+        function = waiting.pop()
+        for value in map(function.__globals__.get, function.__code__.co_names):
+            if isinstance(value, torch.jit.ScriptFunction):
+                yield value
+            elif inspect.isfunction(value) and value.__module__ == function.__module__ and value not in seen:
+                seen.add(value)
+                waiting.append(value)
 
 
 def export(wrapper: Wrapper, arrays: Arrays, names: list[str], exporter: str) -> onnx.ModelProto:

@@ -88,4 +88,5 @@ def harness_tasks() -> Iterable[TaskSpec]:
         metrics=_METRICS,
         factory="harness_sentiment.task:Sentiment",
         params=SentimentParams,
+        sample_source="bundled:harness_sentiment/data/sample",
     )

@@ -111,8 +111,9 @@ def rebuild(folder: Path, head: Head) -> nn.Module:
         with quiet_torch_ao():
             for name, kind in description["modules"].items():
                 model.set_submodule(name, _put_together(model.get_submodule(name), name, kind, stored))
+        places = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         for name, tensor in stored.items():
-            _assign(model, name, tensor)
+            _assign(model, name, places.get(name), tensor)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         msg = f"{folder}: the int8 model does not fit its own config.json: {error}"
         raise StageError(msg) from error
@@ -169,15 +170,13 @@ def _taken(key: str, shape: torch.Size, stored: dict[str, torch.Tensor]) -> torc
     return torch._make_per_channel_quantized_tensor(values, scale.double(), zero.long(), 0)  # noqa: SLF001
 
 
-def _assign(model: nn.Module, name: str, tensor: torch.Tensor) -> None:
+def _assign(model: nn.Module, name: str, slot: torch.Tensor | None, tensor: torch.Tensor) -> None:
     """Put a tensor where the skeleton has a parameter or a buffer of that name, shape and type."""
-    path, _, key = name.rpartition(".")
-    places = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    slot = places.get(name)
     if slot is None or (slot.shape, slot.dtype) != (tensor.shape, tensor.dtype):
         expected = "nothing" if slot is None else f"{tuple(slot.shape)} {slot.dtype}"
         msg = f"'{name}' is {tuple(tensor.shape)} {tensor.dtype}; {expected} was expected"
         raise ValueError(msg)
+    path, _, key = name.rpartition(".")
     value = nn.Parameter(tensor, requires_grad=False) if isinstance(slot, nn.Parameter) else tensor
     setattr(model.get_submodule(path), key, value)
 

@@ -1,0 +1,86 @@
+"""Sections about the data, and about the run: machine, versions, command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.reports import format as fmt
+from harness.reports.escape import code, markdown
+from harness.reports.making import flat
+from harness.reports.model import Report
+from harness.reports.tables import Content, Lines, bullets, section, table
+
+_ROLES = ("train", "dev", "test", "transfer")
+
+
+def data_section(report: Report) -> Lines:
+    """Where the examples came from, how many there are, what reading them took."""
+    task = report.run["task"]
+    summary = (
+        f"Task {markdown(task['name'])}: {markdown(task['summary'])}. Texts are cut at {task['max_length']} tokens."
+    )
+    blocks = [_source(data) for data in task["data"]]
+    return section("Data", [summary, ""], *blocks)
+
+
+def _source(data: Mapping[str, Any]) -> Lines:
+    counts = data["counts"]
+    roles = [role for role in _ROLES if role in counts]
+    sizes = ", ".join(f"{fmt.count(counts[role])} {role}" for role in roles)
+    labels = f"Labels: {', '.join(markdown(label) for label in data['labels'])}." if data["labels"] else ""
+    facts: list[list[Content]] = [[key, text] for key, text in flat(data["facts"])]
+    return [
+        f"Source: {markdown(data['origin'])}. Examples: {sizes}. {labels}".rstrip(),
+        "",
+        *table(["fact", "value"], facts, 2),
+    ]
+
+
+def identity_section(report: Report) -> Lines:
+    """Everything that another run must share to be compared with this one."""
+    run = report.run
+    lines = [
+        f"Run {markdown(run['started'])} (UTC), {fmt.seconds(run['seconds'])}; again: {code(run['command'])}",
+        f"Suite {markdown(run['suite']['name'])}, digest {markdown(run['digest'][:12])}{_overrides(run)}",
+        f"Code: {_commit(run['commit'])}",
+        f"Machine: {_machine(run['machine'].get('identity', {}))}",
+        f"Then: {_pairs(run['machine'].get('observations', {}))}",
+        f"Versions: {_pairs(run['versions'])}",
+        f"Plugins: {', '.join(markdown(plugin) for plugin in run['plugins'])}",
+    ]
+    return section("How this was measured", bullets(lines))
+
+
+def _overrides(run: Mapping[str, Any]) -> str:
+    changed = run["suite"]["set"]
+    return f", with {' '.join(code(f'--set {entry}') for entry in changed)}" if changed else ", no overrides"
+
+
+def _commit(commit: Mapping[str, Any]) -> str:
+    if not commit.get("sha"):
+        return "not in a git repository"
+    return f"commit {markdown(commit['sha'][:12])}{', with uncommitted changes' if commit['dirty'] else ''}"
+
+
+def _machine(identity: Mapping[str, Any]) -> str:
+    """CPU first; what is not there is left out."""
+    cores = f"{identity.get('physical_cores')} cores, {identity.get('logical_cores')} threads"
+    quota = f"limited to {identity['cpu_quota']:g} CPUs" if identity.get("cpu_quota") else ""
+    limit = f"limited to {identity['memory_limit_gib']:g} GiB" if identity.get("memory_limit_gib") else ""
+    parts = [
+        markdown(identity.get("cpu", "unknown")),
+        cores,
+        quota,
+        f"{identity.get('memory_gib')} GiB",
+        limit,
+        markdown(identity.get("isa", "")),
+        "flags " + markdown(" ".join(identity.get("flags", ()))),
+        markdown(identity.get("system", "")),
+        "GPUs: " + (", ".join(markdown(gpu) for gpu in identity.get("gpus", ())) or "none"),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{markdown(key)} {markdown(text)}" for key, text in flat(values)) or "not recorded"

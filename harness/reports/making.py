@@ -1,0 +1,167 @@
+"""Sections about what was done to the weights: compressors and their proofs, training and its course."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.reports import format as fmt
+from harness.reports.escape import markdown
+from harness.reports.model import Absent, Report, Row, Step
+from harness.reports.tables import Content, Lines, Shown, bullets, figure, name, section, table
+
+_PARITY = ("max_difference", "mean_difference", "spread", "same_answer", "batch_shift")
+_COLUMNS = ("nodes_before", "nodes_after", "int8_matmuls")  # facts with a column of their own
+
+
+def compressor_section(report: Report) -> Lines:
+    """The proof of each compressor's work; what did nothing is said first."""
+    loud = [f"**⚠ {markdown(step.loud)}**" for row in report.rows for step in row.steps if step.loud]
+    rows = [_step(row, step) for row, step in _unique_steps(report)]
+    headers = [
+        "row",
+        "compressor",
+        Shown("nodes"),
+        Shown("int8 MatMuls"),
+        Shown("largest shift"),
+        Shown("mean shift"),
+        Shown("spread"),
+        Shown("same answers"),
+        Shown("batch shift"),
+        "other facts",
+    ]
+    return section("What the compressors did", bullets(loud), table(headers, rows, left=2), _shifts(report))
+
+
+def _unique_steps(report: Report) -> list[tuple[Row, Step]]:
+    """`onnx` of the chain onnx → int8 is the `onnx` of the chain onnx: listed once."""
+    found: dict[str, tuple[Row, Step]] = {}
+    for row in report.rows:
+        others = {axis: value for axis, value in row.axes.items() if axis != "compress"}
+        for step in row.steps:
+            found.setdefault(
+                repr((others, step.use, sorted(step.facts.items()), sorted(step.parity.items()))), (row, step)
+            )
+    return list(found.values())
+
+
+def _step(row: Row, step: Step) -> list[Content]:
+    facts = {key: value for key, value in step.facts.items() if key not in _COLUMNS}
+    text = ", ".join(f"{key} {value}" for key, value in flat(facts))
+    return [name(row), step.use, _nodes(step), _count(step), *(_parity(step, key) for key in _PARITY), text]
+
+
+def _nodes(step: Step) -> Content:
+    before, after = step.facts.get("nodes_before"), step.facts.get("nodes_after")
+    if before is None or after is None:
+        return Absent("no graph")
+    return Shown(f"{fmt.count(int(before))} → {fmt.count(int(after))}")
+
+
+def _count(step: Step) -> Content:
+    value = step.facts.get("int8_matmuls")
+    return Absent("not reported by the compressor") if value is None else Shown(fmt.count(int(value)))
+
+
+def _parity(step: Step, key: str) -> Content:
+    value = step.parity.get(key)
+    if value is None:
+        return Absent("not compared")
+    return Shown(f"{fmt.fixed(value * 100, 1)} %" if key == "same_answer" else f"{value:.2g}")
+
+
+def _shifts(report: Report) -> Lines:
+    examples = {int(step.parity["examples"]) for row in report.rows for step in row.steps if "examples" in step.parity}
+    if not examples:
+        return []
+    note = (
+        f"Shifts of logits against the compressor's source on {max(examples)} training examples at batch 1, the worst "
+        "over seeds; spread: standard deviation of the source's logits. Batch shift: the same examples in one padded "
+        "batch."
+    )
+    return [note, ""]
+
+
+def flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts → (dotted name, text); lists of more than scalars as their length."""
+    found: list[tuple[str, str]] = []
+    for key in sorted(facts):
+        value = facts[key]
+        if isinstance(value, Mapping):
+            found += flat(value, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", _text(value)))
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        scalars = all(isinstance(entry, str | int | float) for entry in value)
+        return " ".join(map(str, value[:8])) + (" …" if len(value) > 8 else "") if scalars else f"{len(value)} entries"
+    return str(value)
+
+
+# ----------------------------------------------------------------------------------------------------------- training
+
+
+def training_section(report: Report) -> Lines:
+    """Each training once: what it took, how dev went."""
+    rows = [line for row in _unique_trainings(report) for line in _trained(row, report)]
+    headers = [
+        "model",
+        "distiller",
+        "teachers",
+        Shown("seed"),
+        Shown("training"),
+        Shown("with its teachers"),
+        Shown("epochs"),
+        Shown(f"dev {markdown(report.primary.name)} by epoch{', %' if report.primary.unit == '%' else ''}"),
+    ]
+    return section("Training", table(headers, rows, left=3))
+
+
+def _unique_trainings(report: Report) -> list[Row]:
+    found: dict[str, Row] = {}
+    for row in report.rows:
+        if row.training.seconds:
+            others = {axis: value for axis, value in row.axes.items() if axis != "compress"}
+            found.setdefault(repr(others), row)
+    return list(found.values())
+
+
+def _trained(row: Row, report: Report) -> list[list[Content]]:
+    training = row.training
+    rest = [
+        f"{axis}={value}" for axis, value in row.axes.items() if axis not in ("model", "compress") and value is not None
+    ]
+    model = " · ".join([str(row.axes["model"]), *rest])
+    lines: list[list[Content]] = []
+    for seed, seconds in training.seconds.items():
+        steps = training.epochs[seed]
+        total: Content = figure(training.with_teachers_s, fmt.seconds) if not lines else Shown("")
+        lines.append(
+            [
+                model,
+                " → ".join(training.distil),
+                ", ".join(training.teachers) or Shown("none"),
+                Shown(seed),
+                Shown(fmt.seconds(seconds)),
+                total,
+                Shown(" → ".join(str(len(step)) for step in steps)),
+                _dev(steps, report.primary.unit),
+            ]
+        )
+    return lines
+
+
+def _dev(steps: Sequence[Sequence[Mapping[str, Any]]], unit: str) -> Content:
+    factor = 100 if unit == "%" else 1
+    values = [[epoch.get("dev") for epoch in step] for step in steps]
+    if not any(value is not None for step in values for value in step):
+        return Absent("no dev set")
+    shown = (", ".join("?" if v is None else f"{v * factor:.1f}" for v in step) for step in values)
+    return Shown(" → ".join(shown))

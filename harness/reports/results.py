@@ -1,0 +1,142 @@
+"""Sections about quality: every metric, classes and confusions, published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.reports import format as fmt
+from harness.reports.escape import markdown
+from harness.reports.model import Absent, Published, Report, Row
+from harness.reports.tables import Content, Lines, Shown, header, name, percent_column, section, table
+from harness.specs import Metric
+from harness.statistics import RESAMPLES
+
+PERCENT = "%"
+
+
+def quality_section(report: Report) -> Lines:
+    """All metrics with intervals, differences to the anchor and values by seed; what could have been found at all."""
+    if report.mode == "random":
+        return []
+    columns: list[tuple[str, Sequence[Content]]] = [
+        ("row", [name(row) for row in report.rows]),
+        (
+            Shown("seeds"),
+            [Shown(f"{len(row.quality[report.primary.name].by_seed)}/{row.seeds}") for row in report.rows],
+        ),
+    ]
+    for metric in report.metrics:
+        columns += _metric_columns(metric, report.rows)
+    lines = table([title for title, _ in columns], zip(*(cells for _, cells in columns), strict=True))
+    return section("Quality", lines, [_method(report), ""], _resolution(report))
+
+
+def _metric_columns(metric: Metric, rows: Sequence[Row]) -> list[tuple[str, Sequence[Content]]]:
+    scores = [row.quality[metric.name] for row in rows]
+    unit = "points" if metric.unit == PERCENT else markdown(metric.unit)
+    columns: list[tuple[str, Sequence[Content]]] = [
+        (
+            header(metric.name, metric.unit, metric.higher_is_better),
+            percent_column([s.interval for s in scores], metric.unit),
+        ),
+        (Shown(f"Δ, {unit}"), percent_column([s.difference for s in scores], metric.unit, signed=True)),
+    ]
+    if any(len(score.by_seed) > 1 for score in scores):
+        columns.append((Shown(f"{markdown(metric.name)} by seed"), [_by_seed(s.by_seed, metric.unit) for s in scores]))
+    return columns
+
+
+def _by_seed(values: Mapping[str, float], unit: str) -> Content:
+    if not values:
+        return Absent("no score: see the problems below")
+    shown = (f"{value * 100:.1f}" if unit == PERCENT else fmt.significant(value, 4) for value in values.values())
+    return Shown(" · ".join(shown))
+
+
+def _method(report: Report) -> str:
+    level = fmt.share(report.run["measure"]["confidence"])
+    counts = [data["counts"]["test"] for data in report.run["task"]["data"] if "test" in data["counts"]]
+    examples = f"{fmt.count(counts[0])} test examples. " if counts else ""
+    return (
+        f"{examples}Intervals: {level}, bootstrap of {fmt.count(RESAMPLES)} resamples over examples, and over seeds "
+        "where there are several. Δ: row − anchor on the same resamples. A row's value is the mean over its seeds."
+    )
+
+
+def _resolution(report: Report) -> Lines:
+    if isinstance(report.resolution, Absent):
+        return []
+    metric = report.primary
+    factor, unit = (100, "points") if metric.unit == PERCENT else (1, markdown(metric.unit))
+    size = f"{fmt.significant(report.resolution * factor, 2)} {unit}".rstrip()
+    return [
+        f"Resolving power: a true difference of {size} in {markdown(metric.name)} between a typical row and the anchor "
+        "would be told from zero in 4 of 5 such runs; smaller ones mostly would not.",
+        "",
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------ classes
+
+
+def class_section(report: Report) -> Lines:
+    """Scores per class and confusion matrices of the anchor and of the row that the summary is about."""
+    chosen = [row for row in report.rows if row.anchor or row.label == report.best]
+    blocks = [_per_class(chosen), *(_confusion(row) for row in chosen)]
+    return section("By class", *blocks)
+
+
+def _per_class(rows: Sequence[Row]) -> Lines:
+    found = [(row, row.details.get("per_class")) for row in rows]
+    tables = [(row, scores) for row, scores in found if isinstance(scores, Mapping) and scores]
+    columns = sorted({column for _, scores in tables for entry in scores.values() for column in entry})
+    lines = [
+        [name(row), label, *(_class_figure(scores.get(label, {}).get(column)) for column in columns)]
+        for row, scores in tables
+        for label in _classes(row, scores)
+    ]
+    return table(["row", "class", *columns], lines, left=2)
+
+
+def _classes(row: Row, scores: Mapping[str, Any]) -> list[str]:
+    """The task's order of classes where it tells one."""
+    return [label for label in row.details.get("classes", sorted(scores)) if label in scores]
+
+
+def _class_figure(value: Any) -> Content:
+    """Whole numbers are counts, others shares."""
+    if value is None:
+        return Absent("not reported by the task")
+    if isinstance(value, int):
+        return Shown(fmt.count(value))
+    return Shown(f"{fmt.fixed(value * 100, 1)} %") if isinstance(value, float) else str(value)
+
+
+def _confusion(row: Row) -> Lines:
+    matrix, labels = row.details.get("confusion"), row.details.get("classes")
+    if not matrix or not labels:
+        return []
+    lines = [[label, *(Shown(fmt.count(n)) for n in counts)] for label, counts in zip(labels, matrix, strict=True)]
+    title = f"{markdown(row.label)}, first seed: rows are the true class, columns the predicted one."
+    return [title, "", *table(["true ↓", *labels], lines)]
+
+
+# ---------------------------------------------------------------------------------------------------------- published
+
+
+def published_section(report: Report) -> Lines:
+    """Each published figure beside ours."""
+    rows = [_published(entry) for entry in report.published]
+    lines = table(["row", "figure", "published", "ours", "verdict", "source", "note"], rows, left=2)
+    if not lines:
+        return []
+    return section(
+        "Published numbers", lines, ["Reproduced: the published figure lies in our interval; a size, within 2 %.", ""]
+    )
+
+
+def _published(entry: Published) -> list[Content]:
+    ours: Content = entry.ours if isinstance(entry.ours, Absent) else percent_column([entry.ours], "")[0]
+    figures: list[Content] = [Shown(f"{entry.published:g}"), ours]
+    return [entry.row, entry.name, *figures, entry.verdict, entry.source, entry.note]

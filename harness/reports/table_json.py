@@ -1,0 +1,27 @@
+"""The report as JSON: what the tables show, unrounded, with the run's identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.reports.model import Report, as_json
+
+SCHEMA = 1
+_FROM_RUN = (
+    "mode", "started", "finished", "seconds", "command", "commit", "digest", "anchor", "measure", "machine",
+    "versions", "plugins", "broken_plugins",
+)  # fmt: skip
+
+
+def json_report(report: Report) -> dict[str, Any]:
+    """Plain JSON without NaN. Intervals are {value, low, high}, shares for '%'; absent figures {absent: why}."""
+    run = report.run
+    suite = {name: run["suite"][name] for name in ("name", "title", "set")}
+    parts = ("sentence", "best", "metrics", "rows", "measurements", "problems", "published", "resolution")
+    return {
+        "schema": SCHEMA,
+        "suite": suite,
+        **{name: run[name] for name in _FROM_RUN},
+        "task": {name: run["task"][name] for name in ("name", "head", "max_length", "data")},
+        **{name: as_json(getattr(report, name)) for name in parts},
+    }

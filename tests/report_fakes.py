@@ -1,0 +1,238 @@
+"""A task and records made up for the tests of reports: nothing was trained, every figure is known."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from harness.records import Records
+from harness.specs import CompressorSpec, Metric, TaskSpec
+from harness.suite.types import SpeedConfig
+
+LABELS = ("negative", "neutral", "positive")
+METRICS = (Metric(name="accuracy"), Metric(name="macro_f1"))
+SEEDS = (1, 2)
+EXAMPLES = 400
+CHAINS = {"none": (), "int8": ("torch-int8",), "onnx": ("onnx",), "onnx-int8": ("onnx", "onnx-int8")}
+MODELS = {  # name: distiller, teachers, share of right answers, MiB, ms of a forward pass
+    "teacher": ("finetune", (), 0.80, 45.0, 8.0),
+    "lstm": ("finetune", (), 0.70, 8.0, 2.0),
+    "lstm-kd": ("kd", ("teacher",), 0.78, 8.0, 2.0),
+}
+GAIN = {"none": (1.0, 1.0), "int8": (0.4, 0.7), "onnx": (1.0, 0.5), "onnx-int8": (0.27, 0.25)}  # size, time
+
+
+class Task:
+    """Samples are (gold id, predicted id)."""
+
+    def metrics(self, samples, weights, labels):
+        right = (samples[:, 0] == samples[:, 1]).astype(float)
+        f1 = []
+        for c in range(len(labels)):
+            gold, said = samples[:, 0] == c, samples[:, 1] == c
+            f1.append(2 * (weights @ (gold & said)) / np.maximum(weights @ (gold.astype(float) + said), 1e-9))
+        return {"accuracy": weights @ right / weights.sum(axis=1), "macro_f1": np.mean(f1, axis=0)}
+
+
+def specs():
+    common = {"summary": "made up", "version": 1}
+    chain = {"consumes": ("torch",), "produces": "torch", "factory": "report_fakes:Task"}
+    return [
+        TaskSpec(name="reviews", head="sequence", metrics=METRICS, factory="report_fakes:Task", **common),
+        CompressorSpec(name="torch-int8", **chain, **common),
+        CompressorSpec(name="onnx", **chain, **common),
+        CompressorSpec(name="onnx-int8", **chain, **common),
+        CompressorSpec(name="archive", expects_change=False, **chain, **common),
+    ]
+
+
+def run_document(**changes):
+    document = {
+        "schema": 1,
+        "kind": "run",
+        "mode": "real",
+        "started": "2031-05-06T07:08:09+00:00",
+        "finished": "2031-05-06T07:12:09+00:00",
+        "seconds": 240.0,
+        "command": "harness run suites/made-up.toml",
+        "commit": {"sha": "0123456789abcdef0123", "dirty": True},
+        "suite": {"name": "made-up", "title": "Reviews: what compression buys", "text": "", "set": ["matrix.seed=[1,2]"]},
+        "digest": "feedc0ffee" * 6,
+        "task": {
+            "name": "reviews",
+            "head": "sequence",
+            "summary": "made-up reviews, 3 classes",
+            "max_length": 64,
+            "metrics": [asdict(metric) for metric in METRICS],
+            "data": [
+                {
+                    "origin": "bundled:made_up/reviews",
+                    "labels": list(LABELS),
+                    "counts": {"train": 2400, "dev": 300, "test": EXAMPLES},
+                    "facts": {
+                        "duplicates": {"exact": 12, "normalised": 31, "conflicting_examples": [{"text": "a"}, {"text": "b"}]},
+                        "files_left_out": [],
+                        "roles": {"test": {"classes": dict.fromkeys(LABELS, 133), "characters": {"median": 61.5}}},
+                    },
+                }
+            ],
+        },
+        "anchor": {"model": "teacher", "compress": "none"},
+        "measure": {
+            "speed": asdict(SpeedConfig()),
+            "retention": {"of": "teacher", "metric": "accuracy", "at_least": (0.95, 0.99)},
+            "confidence": 0.95,
+        },
+        "published": [],
+        "claims": [],
+        "machine": {
+            "identity": {
+                "cpu": "Made-up CPU @ 3 GHz",
+                "isa": "x86-64-avx512_vnni",
+                "flags": ["avx512_vnni", "avx2"],
+                "physical_cores": 2,
+                "logical_cores": 2,
+                "cpu_quota": None,
+                "memory_gib": 8,
+                "memory_limit_gib": None,
+                "system": "Linux 6.1",
+                "gpus": [],
+            },
+            "observations": {"load_average": [0.1, 0.2, 0.3], "governor": None, "frequency_mhz": 3000.0, "steal_s": 0.0},
+        },
+        "versions": {"torch": "2.13.0", "onnxruntime": "1.30.0"},
+        "plugins": ["harness 0.1.0"],
+        "broken_plugins": {},
+    }
+    return document | changes
+
+
+def samples(model, chain, seed, share):
+    """One gold column for all; int8 flips a few answers of its source; an exact export answers like its source."""
+    gold = np.random.default_rng(0).integers(0, 3, EXAMPLES)
+    hard = np.random.default_rng(1).random(EXAMPLES)  # what is hard for one is hard for all
+    own = np.random.default_rng([sorted(MODELS).index(model) if model in MODELS else 9, seed]).random(EXAMPLES)
+    right = 0.6 * hard + 0.4 * own < np.quantile(0.6 * hard + 0.4 * own, share)
+    if "int8" in chain:
+        right ^= np.random.default_rng([7, seed]).random(EXAMPLES) < 0.01
+    return np.stack([gold, np.where(right, gold, (gold + 1) % 3)], axis=1)
+
+
+def quality(model, chain, seed, share):
+    found = samples(model, chain, seed, share)
+    confusion = np.zeros((3, 3), dtype=int)
+    np.add.at(confusion, (found[:, 0], found[:, 1]), 1)
+    per_class = {
+        label: {"f1": 0.5 + 0.1 * n, "precision": 0.6, "recall": 0.55, "support": int(confusion[n].sum())}
+        for n, label in enumerate(LABELS)
+    }
+    return {
+        "metrics": {"accuracy": float((found[:, 0] == found[:, 1]).mean()), "macro_f1": 0.0},
+        "details": {"classes": list(LABELS), "per_class": per_class, "confusion": confusion.tolist()},
+        "ids": [str(n) for n in range(EXAMPLES)],
+        "samples": found.tolist(),
+    }
+
+
+def step(use, **facts):
+    parity = {
+        "examples": 32,
+        "max_difference": 0.041,
+        "mean_difference": 0.0063,
+        "spread": 0.23,
+        "same_answer": 0.96875,
+        "batch_shift": 0.021,
+    }
+    counts = {"embeddings": 3 * 2**20, "int8": 2 * 2**20, "fp32": 2**19}
+    return {"use": use, "seconds": 1.5, "changed": True, "bytes": counts, "parity": parity, **facts}
+
+
+def training(distil, seed):
+    epochs = [
+        {"epoch": n, "steps": 75, "loss": 1.0 / n, "dev": 0.6 + 0.05 * n, "seconds": 10.0 + seed} for n in (1, 2, 3)
+    ]
+    return {"use": distil, "seconds": 30.0 + 3 * seed, "steps": 225, "epochs": epochs, "best_epoch": 3, "curve": None}
+
+
+def cell(model, chain, seed, **changes):
+    distil, teachers, share, mib, _ = MODELS[model]
+    size = mib * GAIN[chain][0]
+    name = f"model={model},compress={chain},seed={seed}"
+    train = f"train-{model}-{seed}"
+    document = {
+        "schema": 1,
+        "kind": "cell",
+        "cell": name,
+        "axes": {"model": model, "compress": chain, "seed": seed},
+        "student": "lstm" if "lstm" in model else "transformer",
+        "distil": [distil],
+        "teachers": [list(teachers)],
+        "status": "ok",
+        "reason": "",
+        "failed_stage": "",
+        "log": "",
+        "retry": f"harness run suites/made-up.toml --only {name}",
+        "quality": quality(model, chain, seed, share),
+        "artifact": {
+            "sizes": {"model_mib": size, "folder_mib": size + 0.4},
+            "parameters": int(mib * 2**18),
+            "parameters_without_embeddings": int(mib * 2**16),
+            "vocab_size": 4000,
+        },
+        "train": [training(distil, seed)],
+        "compress": [step(use) for use in CHAINS[chain]],
+        "measure": f"measure-{'lstm' if 'lstm' in model else 'teacher'}",
+        "subject": "anchor" if (model, chain) == ("teacher", "none") else f"row.{chain}",
+        "stages": {"build.0": f"build-{model}-{seed}", "train.1": train, "score.3": f"score-{name}"},
+        "ancestors": [*(f"train-{teacher}-1" for teacher in teachers), train],
+    }
+    return document | changes
+
+
+def result(ms, seed, blocks=20, inputs=64):
+    """A subject's result: times around `ms`, 2 % apart; a request takes half a millisecond more."""
+    rng = np.random.default_rng(seed)
+    forward = (ms * (1 + 0.02 * rng.random(blocks))).tolist()
+    requests = {
+        "forward_ms": (ms * (0.8 + 0.4 * rng.random(blocks * inputs))).round(6).tolist(),
+        "request_ms": (ms * (0.8 + 0.4 * rng.random(blocks * inputs)) + 0.5).round(6).tolist(),
+    }
+    single = {
+        "forward_ms": forward,
+        "request_ms": [t + 0.5 for t in forward],
+        "passes": [1] * blocks,
+        "outputs": "ab",
+        "requests": requests,
+    }
+    batch = {"forward_ms": [t / 3 for t in forward], "request_ms": [t / 3 + 0.1 for t in forward], "passes": [1] * blocks}
+    return {
+        "status": "ok",
+        "label": "subject",
+        "cold_start": {"ready_ms": 900.0, "load_ms": 300.0 + ms, "first_answer_ms": 12.0 + ms},
+        "memory": {"how": "VmHWM", "loaded_mib": 200.0, "peak_mib": 240.0 + ms},
+        "workloads": {"single": single, "batch": {**batch, "outputs": "ab"}},
+    }
+
+
+def measurement(key, ms, chains=tuple(CHAINS), **changes):
+    observed = {"load_average": [0.5, 0.4, 0.3], "governor": None, "frequency_mhz": 3000.0, "steal_s": 0.0}
+    document = {
+        "schema": 1,
+        "kind": "measurement",
+        "key": key,
+        "threads": 2,
+        "blocks": [],
+        "observed": {"before": observed, "after": observed},
+        "anchor": result(MODELS["teacher"][4], 1),
+        "twin": result(MODELS["teacher"][4], 2),
+        "rows": {f"row.{chain}": result(ms * GAIN[chain][1], 3 + n) for n, chain in enumerate(chains)},
+    }
+    return document | changes
+
+
+def records(**run):
+    """Three models × four chains × two seeds, all of it well."""
+    cells = [cell(model, chain, seed) for model in MODELS for chain in CHAINS for seed in SEEDS]
+    measured = {f"measure-{name}": measurement(f"measure-{name}", MODELS[name][4]) for name in ("teacher", "lstm")}
+    return Records(run_document(**run), measured, cells)

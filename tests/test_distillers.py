@@ -1,0 +1,164 @@
+"""Losses against values computed by hand, in numpy, from the formulas of the papers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from harness import Batch, StageError
+from harness_distillers.finetune import Finetune
+from harness_distillers.kd import Kd
+from harness_distillers.plugin import FinetuneParams, KdParams, harness_distillers
+
+STUDENT = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 1.0], [-3.0, 1.0, 0.0], [0.2, 0.1, 0.0]])
+FIRST = np.array([[1.0, 0.0, -1.0], [9.0, 0.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 5.0]])
+SECOND = np.array([[0.0, 3.0, 0.0], [1.0, 1.0, -2.0], [1.5, 0.5, 0.0], [2.0, 0.0, 0.0]])
+TARGETS = np.array([0, -100, 1, 2])
+
+
+def make(targets=TARGETS, teachers=(FIRST,), student=STUDENT) -> Batch:
+    return Batch(
+        logits=torch.tensor(student, dtype=torch.float32, requires_grad=True),
+        targets=torch.tensor(targets, dtype=torch.int64),
+        teachers=tuple(torch.tensor(teacher, dtype=torch.float32) for teacher in teachers),
+    )
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    powers = np.exp(x - x.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def kl(teachers, student, temperature) -> float:
+    """Sum over classes, mean over units."""
+    wanted = np.mean([softmax(teacher / temperature) for teacher in teachers], axis=0)
+    return float((wanted * (np.log(wanted) - np.log(softmax(student / temperature)))).sum(1).mean())
+
+
+def ce(student, targets, smoothing=0.0) -> float:
+    losses = []
+    for row, target in zip(np.log(softmax(student)), targets, strict=True):
+        if target >= 0:
+            wanted = np.full(len(row), smoothing / len(row))
+            wanted[target] += 1 - smoothing
+            losses.append(-(wanted * row).sum())
+    return float(np.mean(losses))
+
+
+def value(distiller, params, batch: Batch) -> float:
+    return distiller.loss(batch, params)[0].item()
+
+
+# --------------------------------------------------------------------------------------------------------- finetune
+
+
+def test_finetune_by_hand():
+    """Two classes: the loss of a unit is log(1 + exp(-(right - wrong)))."""
+    batch = make(targets=[0, 1], teachers=(), student=np.array([[1.0, 0.0], [3.0, 1.0]]))
+    expected = (math.log1p(math.exp(-1)) + math.log1p(math.exp(2))) / 2
+    assert value(Finetune(), FinetuneParams(), batch) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_finetune_averages_over_labelled_units_only(smoothing):
+    found = value(Finetune(), FinetuneParams(label_smoothing=smoothing), make())
+    assert found == pytest.approx(ce(STUDENT, TARGETS, smoothing), rel=1e-5)
+
+
+def test_finetune_needs_a_label():
+    with pytest.raises(StageError, match="'kd'"):
+        Finetune().loss(make(targets=[-100] * 4), FinetuneParams())
+
+
+# --------------------------------------------------------------------------------------------------------------- kd
+
+
+def test_kd_by_hand():
+    """One unit, two classes, T = 2: teacher log 9 apart at T gives (0.9, 0.1), the student (0.5, 0.5)."""
+    teacher, student = np.array([[2 * math.log(9), 0.0]]), np.array([[0.0, 0.0]])
+    batch = make(targets=[-100], teachers=(teacher,), student=student)
+    expected = 4 * (0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5))
+    assert value(Kd(), KdParams(temperature=2.0, alpha=1.0), batch) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 8.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_kd_mixes_teacher_and_labels(temperature, alpha):
+    found = value(Kd(), KdParams(temperature=temperature, alpha=alpha, label_smoothing=0.1), make())
+    expected = alpha * temperature**2 * kl([FIRST], STUDENT, temperature) + (1 - alpha) * ce(STUDENT, TARGETS, 0.1)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda t: kl([FIRST], STUDENT, t),  # no T²
+        lambda t: t * t * kl([FIRST.T], STUDENT.T, t),  # softmax over units
+        lambda t: t * t * kl([FIRST], STUDENT, t) / 3,  # mean over classes too
+        lambda t: t * t * kl([FIRST], STUDENT, t) * 4,  # sum over units
+        lambda t: t * t * kl([STUDENT], FIRST, t),  # the other direction
+        lambda t: t * t * kl([FIRST], STUDENT * t, t),  # the student at T = 1
+    ],
+)
+def test_usual_mistakes_would_give_another_value(wrong):
+    """So that the test above can fail."""
+    found = value(Kd(), KdParams(temperature=3.0, alpha=1.0), make())
+    assert found == pytest.approx(9 * kl([FIRST], STUDENT, 3.0), rel=1e-5)
+    assert abs(found - wrong(3.0)) > 0.05 * found
+
+
+def test_teachers_are_averaged_as_probabilities_at_the_temperature():
+    found = value(Kd(), KdParams(temperature=2.0, alpha=1.0), make(teachers=(FIRST, SECOND)))
+    assert found == pytest.approx(4 * kl([FIRST, SECOND], STUDENT, 2.0), rel=1e-5)
+    assert abs(found - 4 * kl([(FIRST + SECOND) / 2], STUDENT, 2.0)) > 0.01, "not as logits"
+    same = value(Kd(), KdParams(temperature=2.0, alpha=1.0), make(teachers=(FIRST, FIRST)))
+    assert same == pytest.approx(4 * kl([FIRST], STUDENT, 2.0), rel=1e-5)
+
+
+def test_batch_without_labels_learns_from_the_teacher_alone():
+    loss, parts = Kd().loss(make(targets=[-100] * 4), KdParams(temperature=2.0, alpha=0.3))
+    assert loss.item() == pytest.approx(0.3 * 4 * kl([FIRST], STUDENT, 2.0), rel=1e-5)
+    assert set(parts) == {"teacher"}
+
+
+def test_value_does_not_depend_on_the_batch_size():
+    double = make(np.tile(TARGETS, 2), (np.tile(FIRST, (2, 1)),), np.tile(STUDENT, (2, 1)))
+    assert value(Kd(), KdParams(), double) == pytest.approx(value(Kd(), KdParams(), make()), rel=1e-6)
+
+
+def test_gradient_of_kd_is_t_times_the_difference_of_probabilities():
+    """d/dz of T²·KL = T·(q - p), averaged over units."""
+    batch = make(targets=[-100] * 4)
+    Kd().loss(batch, KdParams(temperature=4.0, alpha=1.0))[0].backward()
+    expected = 4.0 * (softmax(STUDENT / 4) - softmax(FIRST / 4)) / len(STUDENT)
+    np.testing.assert_allclose(batch.logits.grad, expected, atol=1e-6)
+
+
+def test_a_certain_teacher_gives_finite_loss_and_gradient():
+    batch = make(teachers=(FIRST * 1e4,), student=STUDENT * 30)
+    loss, _ = Kd().loss(batch, KdParams())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(batch.logits.grad).all()
+
+
+def test_parts_carry_no_graph():
+    for distiller, params in ((Kd(), KdParams()), (Finetune(), FinetuneParams())):
+        assert not any(part.requires_grad for part in distiller.loss(make(), params)[1].values())
+
+
+def test_params_out_of_range_are_refused():
+    for wrong in ({"temperature": 0.0}, {"alpha": 1.5}, {"label_smoothing": 1.0}, {"alhpa": 0.5}):
+        with pytest.raises(ValidationError):
+            KdParams(**wrong)
+
+
+def test_specs_say_what_they_need():
+    specs = {spec.name: spec for spec in harness_distillers()}
+    assert (specs["finetune"].needs_teacher, specs["finetune"].needs_labels) == (False, True)
+    assert (specs["kd"].needs_teacher, specs["kd"].needs_labels) == (True, False)
+    assert specs["kd"].supports("sequence", 2) is None
