@@ -425,6 +425,13 @@ def test_finished_training_is_only_saved_again(tmp_path):
     assert all(same(saved[name], second[name]) for name in saved)
 
 
+def test_dropout_acts_in_every_training_step(tmp_path):
+    modes = []
+    made, _ = request(tmp_path, dev=dev(), progress=lambda *_: modes.append(made.model.training))
+    train(made)
+    assert modes == [True] * 21
+
+
 @pytest.mark.parametrize("damage", [lambda whole: whole[:100], lambda whole: b"", lambda whole: b"\xff" * 500])
 def test_broken_state_starts_over(tmp_path, damage):
     expected, weights = undisturbed(tmp_path)
@@ -444,7 +451,7 @@ def test_state_is_replaced_whole(tmp_path, monkeypatch):
     def broken(*_):
         raise OSError
 
-    monkeypatch.setattr(os, "fsync", broken)
+    monkeypatch.setattr(Path, "replace", broken)
     with pytest.raises(OSError):  # noqa: PT011 - planted
         write_tensors(file, {"x": torch.ones(3)}, {"step": 2})
     tensors, notes = read_tensors(file)

@@ -134,7 +134,9 @@ def toy_lstm(**options) -> ToyLstm:
 
 def toy_bag() -> ToyBag:
     torch.manual_seed(0)
-    return ToyBag(ToyBagConfig(num_labels=3)).eval()
+    model = ToyBag(ToyBagConfig(num_labels=3)).eval()
+    nn.init.normal_(model.classifier.bias)  # a bias of zeros would be optimised away
+    return model
 
 
 def toy_scanned() -> ToyScanned:

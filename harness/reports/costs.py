@@ -50,7 +50,7 @@ def _ratios(report: Report) -> Lines:
         Shown("request p90, ms ↓"),
         Shown("examples/s ↑"),
     ]
-    return table(headers, rows)
+    return table(headers, rows, "lrrrrrrr")
 
 
 def _start(report: Report) -> Lines:
@@ -65,7 +65,7 @@ def _start(report: Report) -> Lines:
         for row in report.rows
     ]
     headers = ["row", Shown("load, ms ↓"), Shown("first answer, ms ↓"), Shown("peak memory, MiB ↓"), "measurement"]
-    return table(headers, rows)
+    return table(headers, rows, "lrrrl")
 
 
 def _measurements(report: Report) -> Lines:
@@ -79,7 +79,7 @@ def _measurements(report: Report) -> Lines:
         for measurement in report.measurements
     ]
     noise = [Shown(f"noise, {kind}") for kind in ("forward", "request", "throughput")]
-    return table(["measurement", "rows that it holds for", *noise, "load before → after"], rows, left=2)
+    return table(["measurement", "rows that it holds for", *noise, "load before → after"], rows, "llrrrr")
 
 
 def _floor(value: Figure) -> Content:
@@ -136,7 +136,7 @@ def size_section(report: Report) -> Lines:
         *(Shown(f"{markdown(kind)}, MiB") for kind in kinds),
     ]
     note = "MiB: 2^20 bytes. × smaller: model files. Parameters: of the model before compression."
-    return section("Size", table(headers, rows), [note, ""])
+    return section("Size", table(headers, rows, "l" + "r" * (len(headers) - 1)), [note, ""])
 
 
 def _mib(row: Row, kind: str) -> Content:

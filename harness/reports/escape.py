@@ -8,7 +8,9 @@ import unicodedata
 LONGEST = 400  # characters of any one text in a report
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _JOINERS = "\u200c\u200d"  # Indic scripts and emoji need them
-_MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|^(?:[#+=-]|\d+(?=[.)]))")
+# Brackets are harmless until what follows makes them a link, a reference, its definition or a footnote; underscores
+# inside words always are. Signs and numbers mean something at the beginning of a block.
+_MARKUP = re.compile(r"[\\`*|~$]|\](?=[(\[:])|\[(?=\^)|(?<![^\W_])_|_(?![^\W_])|^(?:[#+=-]|\d+(?=[.)](?:\s|$)))")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

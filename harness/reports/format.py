@@ -46,12 +46,12 @@ def ranged(interval: Interval, places: int, signed: bool = False) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """`0.00123`, `7.9`, `1,234`: so many significant digits, never an exponent, thousands set apart."""
+    """`0.00123`, `7.90`, `1,230`: so many significant digits, never an exponent, thousands set apart."""
     if value == 0:
         return "0"
-    places = digits - 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, places)
-    return f"{rounded:,.{max(0, places)}f}".replace("-", MINUS)
+    rounded = float(f"{value:.{digits - 1}e}")
+    places = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{places}f}".replace("-", MINUS)
 
 
 def ratio(interval: Interval) -> str:
@@ -63,8 +63,8 @@ def ratio(interval: Interval) -> str:
 
 
 def times(value: float) -> str:
-    """`7.9`, `13`, `0.64`: a ratio without an interval."""
-    return significant(value, 2 if value < 100 else 3)
+    """`1`, `7.9`, `13`, `0.64`: a ratio without an interval."""
+    return significant(value, 2 if value < 100 else 3).removesuffix(".0")
 
 
 def count(value: int) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import PluginError
 from harness.plugins import Registry
 from harness.reports.model import Absent, Figure, Problem, Step, Training
+from harness.specs import CompressorSpec
 
 Json = dict[str, Any]
 WORST: Mapping[str, Any] = {"same_answer": min}  # of parity, over seeds; the greatest of all others
@@ -27,23 +29,25 @@ def _step(facts: Sequence[Json], label: str, registry: Registry) -> Step:
     use = str(facts[0]["use"])
     changed = all(entry.get("changed", True) for entry in facts)
     loud = [str(text) for entry in facts for text in entry.get("warnings", ())]
-    if not changed and _expects_change(use, registry):
+    spec = _spec(use, registry)
+    if not changed and (spec is None or spec.expects_change):
         loud.insert(0, "changed nothing")
     return Step(
         use=use,
         changed=changed,
+        isa_dependent=spec is not None and spec.isa_dependent,
         loud="; ".join(f"{use} on {label}: {text}" for text in dict.fromkeys(loud)),
         parity=_worst([entry["parity"] for entry in facts if entry.get("parity")]),
         facts={name: value for name, value in facts[0].items() if name not in _ELSEWHERE},
     )
 
 
-def _expects_change(use: str, registry: Registry) -> bool:
-    """A compressor that is not installed where the report is made is taken at its word."""
+def _spec(use: str, registry: Registry) -> CompressorSpec | None:
+    """None for a compressor that is not installed where the report is made."""
     try:
-        return registry.compressor(use).expects_change
+        return registry.compressor(use)
     except PluginError:
-        return True
+        return None
 
 
 def _worst(parities: Sequence[Json]) -> dict[str, float]:
@@ -51,53 +55,70 @@ def _worst(parities: Sequence[Json]) -> dict[str, float]:
     return {name: WORST.get(name, max)(parity[name] for parity in parities) for name in names}
 
 
-def training(cells: Sequence[Json], everything: Sequence[Json]) -> Training:
+@dataclass(frozen=True)
+class Trainings:
+    """Every training stage that the record knows."""
+
+    seconds: Mapping[str, float]  # by stage key
+    stages: Mapping[str, Sequence[frozenset[str]]]  # model → the stage keys of each of its cells
+    teachers: Mapping[str, frozenset[str]]  # model → the models it learns from
+
+
+def all_trainings(cells: Sequence[Json]) -> Trainings:
+    """The index that costs with teachers are summed from."""
+    stages: dict[str, list[frozenset[str]]] = {}
+    seconds: dict[str, float] = {}
+    for cell in cells:
+        own = dict(_train_seconds(cell))
+        seconds |= own
+        stages.setdefault(cell["axes"]["model"], []).append(frozenset(own))
+    return Trainings(seconds, stages, {cell["axes"]["model"]: _names(cell["teachers"]) for cell in cells})
+
+
+def training(cells: Sequence[Json], known: Trainings) -> Training:
     """Seconds by seed, and what the first seed's weights cost together with its teachers'."""
     trained = [cell for cell in cells if cell["train"]]
     return Training(
         distil=tuple(cells[0]["distil"]),
         teachers=tuple(dict.fromkeys(name for step in cells[0]["teachers"] for name in step)),
         seconds={str(cell["axes"]["seed"]): sum(step["seconds"] for step in cell["train"]) for cell in trained},
-        with_teachers_s=_with_teachers(cells[0], everything),
+        with_teachers_s=_with_teachers(cells[0], known),
         epochs={str(cell["axes"]["seed"]): [step.get("epochs") or [] for step in cell["train"]] for cell in trained},
     )
 
 
-def _with_teachers(cell: Json, everything: Sequence[Json]) -> Figure:
+def _with_teachers(cell: Json, known: Trainings) -> Figure:
     """Each training stage among the cell's ancestors once. The record knows those of its own cells."""
-    known = {key: seconds for other in everything for key, seconds in _train_seconds(other)}
-    needed = set(cell["ancestors"])
-    models = {
-        other["axes"]["model"] for other in everything if needed.issuperset(key for key, _ in _train_seconds(other))
-    }
-    missing = sorted(_all_teachers(cell, everything) - models)
-    if missing:
-        return Absent(f"the record has no training time of {', '.join(missing)}: no cell of this run")
     if not cell["train"]:
         return Absent("not trained here")
-    return float(sum(known[key] for key in known if key in needed))
+    needed = frozenset(cell["ancestors"])
+    missing = [name for name in _all_teachers(cell, known) if not any(s <= needed for s in known.stages.get(name, ()))]
+    if missing:
+        return Absent(f"the training of {', '.join(missing)} is in no cell of this run")
+    return float(sum(known.seconds[key] for key in sorted(needed & known.seconds.keys())))
 
 
-def _all_teachers(cell: Json, everything: Sequence[Json]) -> set[str]:
+def _all_teachers(cell: Json, known: Trainings) -> list[str]:
     """The models that a cell learns from, and those that they learn from."""
-    taught = {other["axes"]["model"]: _names(other["teachers"]) for other in everything}
     found: set[str] = set()
-    waiting = _names(cell["teachers"])
+    waiting = set(_names(cell["teachers"]))
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting |= taught.get(name, set())
-    return found
+            waiting |= known.teachers.get(name, frozenset())
+    return sorted(found)
 
 
-def _names(teachers: Iterable[Iterable[str]]) -> set[str]:
-    return {name for step in teachers for name in step}
+def _names(teachers: Iterable[Iterable[str]]) -> frozenset[str]:
+    return frozenset(name for step in teachers for name in step)
 
 
 def _train_seconds(cell: Json) -> list[tuple[str, float]]:
     """(stage key, seconds) of the cell's own finished training steps."""
-    numbered = [(int(stage.removeprefix("train.")), key) for stage, key in cell["stages"].items() if "train." in stage]
+    numbered = [
+        (int(stage.removeprefix("train.")), key) for stage, key in cell["stages"].items() if stage.startswith("train.")
+    ]
     keys = [key for _, key in sorted(numbered)]
     return [(key, float(step["seconds"])) for key, step in zip(keys, cell["train"], strict=False)]
 

@@ -33,7 +33,7 @@ def _source(data: Mapping[str, Any]) -> Lines:
     return [
         f"Source: {markdown(data['origin'])}. Examples: {sizes}. {labels}".rstrip(),
         "",
-        *table(["fact", "value"], facts, 2),
+        *table(["fact", "value"], facts, "ll"),
     ]
 
 
@@ -45,7 +45,7 @@ def identity_section(report: Report) -> Lines:
         f"Suite {markdown(run['suite']['name'])}, digest {markdown(run['digest'][:12])}{_overrides(run)}",
         f"Code: {_commit(run['commit'])}",
         f"Machine: {_machine(run['machine'].get('identity', {}))}",
-        f"Then: {_pairs(run['machine'].get('observations', {}))}",
+        f"At its start: {_state(run['machine'].get('observations', {}))}",
         f"Versions: {_pairs(run['versions'])}",
         f"Plugins: {', '.join(markdown(plugin) for plugin in run['plugins'])}",
     ]
@@ -80,6 +80,18 @@ def _machine(identity: Mapping[str, Any]) -> str:
         "GPUs: " + (", ".join(markdown(gpu) for gpu in identity.get("gpus", ())) or "none"),
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _state(observed: Mapping[str, Any]) -> str:
+    """How the machine was doing; what the system does not tell is left out."""
+    loads = observed.get("load_average")
+    parts = [
+        f"load {' '.join(f'{load:.2f}' for load in loads)}" if loads else "",
+        f"clock {observed['frequency_mhz']:.0f} MHz" if observed.get("frequency_mhz") else "",
+        f"governor {markdown(observed['governor'])}" if observed.get("governor") else "",
+        f"{observed['steal_s']:.0f} s stolen by the hypervisor since boot" if observed.get("steal_s") else "",
+    ]
+    return "; ".join(part for part in parts if part) or "not recorded"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ def compressor_section(report: Report) -> Lines:
         Shown("batch shift"),
         "other facts",
     ]
-    return section("What the compressors did", bullets(loud), table(headers, rows, left=2), _shifts(report))
+    return section("What the compressors did", bullets(loud), table(headers, rows, "llrrrrrrrl"), _shifts(report))
 
 
 def _unique_steps(report: Report) -> list[tuple[Row, Step]]:
@@ -101,7 +101,8 @@ def _text(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         scalars = all(isinstance(entry, str | int | float) for entry in value)
-        return " ".join(map(str, value[:8])) + (" …" if len(value) > 8 else "") if scalars else f"{len(value)} entries"
+        shown = " ".join(map(str, value[:8])) + (" …" if len(value) > 8 else "") if scalars else f"{len(value)} entries"
+        return shown or "none"
     return str(value)
 
 
@@ -121,7 +122,7 @@ def training_section(report: Report) -> Lines:
         Shown("epochs"),
         Shown(f"dev {markdown(report.primary.name)} by epoch{', %' if report.primary.unit == '%' else ''}"),
     ]
-    return section("Training", table(headers, rows, left=3))
+    return section("Training", table(headers, rows, "lllrrrrr"))
 
 
 def _unique_trainings(report: Report) -> list[Row]:

@@ -18,8 +18,8 @@ from harness.reports.tables import (
     Shown,
     figure,
     header,
+    metric_column,
     ms_cell,
-    percent_column,
     points,
     ratio_cell,
     table,
@@ -72,7 +72,8 @@ def main_table(report: Report) -> Lines:
     ]
     if any(row.status != "ok" for row in rows):
         columns.append((Shown("status"), [row.status for row in rows]))
-    lines = table([name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True), left)
+    align = ("l" * left).ljust(len(columns), "r")
+    lines = table([name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True), align)
     return [*lines, _legend(report), ""]
 
 
@@ -93,12 +94,12 @@ def _axis(row: Row, axis: str, *, first: bool) -> Content:
 
 def _scores(report: Report) -> list[Content]:
     metric = report.primary
-    return percent_column([row.quality[metric.name].interval for row in report.rows], metric.unit)
+    return metric_column([row.quality[metric.name].interval for row in report.rows], metric.unit)
 
 
 def _differences(report: Report) -> list[Content]:
     metric = report.primary
-    cells = percent_column([row.quality[metric.name].difference for row in report.rows], metric.unit, signed=True)
+    cells = metric_column([row.quality[metric.name].difference for row in report.rows], metric.unit, signed=True)
     return [Shown("0") if row.anchor and isinstance(c, Shown) else c for row, c in zip(report.rows, cells, strict=True)]
 
 
@@ -109,7 +110,7 @@ def _kept(report: Report) -> list[tuple[str, Sequence[Content]]]:
     first = report.rows[0].kept
     title = Shown(f"keeps of {markdown(first.of)}'s {markdown(first.metric)}, % ↑")
     columns: list[tuple[str, Sequence[Content]]] = [
-        (title, percent_column([row.kept.interval for row in report.rows], "%"))
+        (title, metric_column([row.kept.interval for row in report.rows], "%"))
     ]
     for number, bar in enumerate(first.bars):
         verdicts = [row.kept.bars[number].verdict for row in report.rows]
@@ -122,12 +123,10 @@ def _kept(report: Report) -> list[tuple[str, Sequence[Content]]]:
 def _legend(report: Report) -> str:
     """How to read the table."""
     level = fmt.share(report.run["measure"]["confidence"])
-    parts = [f"[ ]: {level} interval", "Δ and kept share: paired on the same examples"]
+    parts = [f"Brackets: {level} intervals.", "Δ and kept share: paired, on the same examples."]
     if any(row.kept.bars for row in report.rows):
-        parts.append("PASS: the whole interval reaches the bar, FAIL: none of it, INCONCLUSIVE: a part")
+        parts.append("PASS: the whole interval reaches the bar; FAIL: none of it does; INCONCLUSIVE: a part.")
     if report.measurements:
-        parts.append(
-            "× faster: forward pass at batch 1, anchor's time / row's within one measurement, ≈ 1: no more than noise"
-        )
-    parts.append("MiB: 2^20 bytes")
-    return "; ".join(parts) + "."
+        parts.append("× faster: forward pass at batch 1, measured beside the anchor; ≈ 1: no more than noise.")
+    parts.append("MiB: 2^20 bytes.")
+    return " ".join(parts)

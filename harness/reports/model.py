@@ -95,6 +95,7 @@ class Step:
 
     use: str
     changed: bool
+    isa_dependent: bool  # its answers differ between classes of CPUs
     loud: str  # what must not be overlooked, or nothing
     parity: Mapping[str, float]
     facts: Mapping[str, Json]
@@ -159,6 +160,7 @@ class Published:
 
     row: str
     name: str
+    unit: str
     published: float
     ours: Ranged
     verdict: str  # "reproduced", "ours is above", "ours is below", "not comparable: …"

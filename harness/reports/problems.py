@@ -53,10 +53,14 @@ def _others(status: str, reason: str, problems: list[Problem]) -> str:
 
 def _unmeasured(report: Report) -> list[str]:
     return [
-        f"**not measured** {markdown(subject)} in measurement {measurement.name}: {markdown(reason)}"
+        f"**not measured** {_subject(subject)} in measurement {measurement.name}: {markdown(reason)}"
         for measurement in report.measurements
         for subject, reason in sorted(measurement.failures.items())
     ]
+
+
+def _subject(name: str) -> str:
+    return "the anchor's twin" if name == "twin" else f"chain {markdown(name.removeprefix('row.'))}"
 
 
 def _broken(report: Report) -> list[tuple[str, str]]:

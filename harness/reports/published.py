@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.reports.model import Absent, Published, Ranged, Row
+from harness.reports.tables import scaled
 from harness.specs import Metric
 from harness.statistics import Interval
 
@@ -43,6 +44,7 @@ def _entry(
     return Published(
         row=row.label if row else _named(document["row"]),
         name=name,
+        unit={m.name: m.unit for m in metrics}.get(name, ""),
         published=float(document[name]),
         ours=ours,
         verdict=_verdict(float(document[name]), ours, {m.name: m for m in metrics}.get(name)),
@@ -73,17 +75,11 @@ def _ours(row: Row | None, name: str, metrics: Sequence[Metric], mode: str) -> R
         return Absent("a rehearsal")
     metric = next((metric for metric in metrics if metric.name == name), None)
     if metric is not None:
-        return _scaled(row.quality[name].interval, 100 if metric.unit == "%" else 1)
+        return scaled(row.quality[name].interval, 100 if metric.unit == "%" else 1)
     if name == SIZE:
         size = row.size.model_mib
         return size if isinstance(size, Absent) else Interval(size, size * (1 - SAME_SIZE), size * (1 + SAME_SIZE))
-    return Absent("it depends on the machine, or is no figure of ours")
-
-
-def _scaled(interval: Ranged, factor: float) -> Ranged:
-    if isinstance(interval, Absent):
-        return interval
-    return Interval(interval.value * factor, interval.low * factor, interval.high * factor)
+    return Absent("no figure of this report")
 
 
 def _verdict(value: float, ours: Ranged, metric: Metric | None) -> str:

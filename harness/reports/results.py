@@ -8,7 +8,7 @@ from typing import Any
 from harness.reports import format as fmt
 from harness.reports.escape import markdown
 from harness.reports.model import Absent, Published, Report, Row
-from harness.reports.tables import Content, Lines, Shown, header, name, percent_column, section, table
+from harness.reports.tables import Content, Lines, Shown, column, header, metric_column, name, section, table
 from harness.specs import Metric
 from harness.statistics import RESAMPLES
 
@@ -28,8 +28,12 @@ def quality_section(report: Report) -> Lines:
     ]
     for metric in report.metrics:
         columns += _metric_columns(metric, report.rows)
-    lines = table([title for title, _ in columns], zip(*(cells for _, cells in columns), strict=True))
-    return section("Quality", lines, [_method(report), ""], _resolution(report))
+    lines = table(
+        [title for title, _ in columns],
+        zip(*(cells for _, cells in columns), strict=True),
+        "l" + "r" * (len(columns) - 1),
+    )
+    return section("Quality", lines, [_method(report), ""], _resolution(report), _isa(report))
 
 
 def _metric_columns(metric: Metric, rows: Sequence[Row]) -> list[tuple[str, Sequence[Content]]]:
@@ -38,9 +42,9 @@ def _metric_columns(metric: Metric, rows: Sequence[Row]) -> list[tuple[str, Sequ
     columns: list[tuple[str, Sequence[Content]]] = [
         (
             header(metric.name, metric.unit, metric.higher_is_better),
-            percent_column([s.interval for s in scores], metric.unit),
+            metric_column([s.interval for s in scores], metric.unit),
         ),
-        (Shown(f"Δ, {unit}"), percent_column([s.difference for s in scores], metric.unit, signed=True)),
+        (Shown(f"Δ, {unit}"), metric_column([s.difference for s in scores], metric.unit, signed=True)),
     ]
     if any(len(score.by_seed) > 1 for score in scores):
         columns.append((Shown(f"{markdown(metric.name)} by seed"), [_by_seed(s.by_seed, metric.unit) for s in scores]))
@@ -77,6 +81,16 @@ def _resolution(report: Report) -> Lines:
     ]
 
 
+def _isa(report: Report) -> Lines:
+    """Dynamic int8 saturates on some CPUs and not on others."""
+    uses = sorted({step.use for row in report.rows for step in row.steps if step.isa_dependent})
+    if not uses:
+        return []
+    isa = markdown(report.run["machine"].get("identity", {}).get("isa", "an unknown class"))
+    names = ", ".join(map(markdown, uses))
+    return [f"Answers after {names} depend on the CPU's class of instructions; these are of {isa}.", ""]
+
+
 # ------------------------------------------------------------------------------------------------------------ classes
 
 
@@ -90,13 +104,13 @@ def class_section(report: Report) -> Lines:
 def _per_class(rows: Sequence[Row]) -> Lines:
     found = [(row, row.details.get("per_class")) for row in rows]
     tables = [(row, scores) for row, scores in found if isinstance(scores, Mapping) and scores]
-    columns = sorted({column for _, scores in tables for entry in scores.values() for column in entry})
+    columns = sorted({title for _, scores in tables for entry in scores.values() for title in entry})
     lines = [
-        [name(row), label, *(_class_figure(scores.get(label, {}).get(column)) for column in columns)]
+        [name(row), label, *(_class_figure(scores.get(label, {}).get(title)) for title in columns)]
         for row, scores in tables
         for label in _classes(row, scores)
     ]
-    return table(["row", "class", *columns], lines, left=2)
+    return table(["row", "class", *columns], lines, "ll" + "r" * len(columns))
 
 
 def _classes(row: Row, scores: Mapping[str, Any]) -> list[str]:
@@ -119,7 +133,7 @@ def _confusion(row: Row) -> Lines:
         return []
     lines = [[label, *(Shown(fmt.count(n)) for n in counts)] for label, counts in zip(labels, matrix, strict=True)]
     title = f"{markdown(row.label)}, first seed: rows are the true class, columns the predicted one."
-    return [title, "", *table(["true ↓", *labels], lines)]
+    return [title, "", *table(["true ↓", *labels], lines, "l" + "r" * len(labels))]
 
 
 # ---------------------------------------------------------------------------------------------------------- published
@@ -128,7 +142,7 @@ def _confusion(row: Row) -> Lines:
 def published_section(report: Report) -> Lines:
     """Each published figure beside ours."""
     rows = [_published(entry) for entry in report.published]
-    lines = table(["row", "figure", "published", "ours", "verdict", "source", "note"], rows, left=2)
+    lines = table(["row", "figure", "published", "ours", "verdict", "source", "note"], rows, "llrrlll")
     if not lines:
         return []
     return section(
@@ -137,6 +151,7 @@ def published_section(report: Report) -> Lines:
 
 
 def _published(entry: Published) -> list[Content]:
-    ours: Content = entry.ours if isinstance(entry.ours, Absent) else percent_column([entry.ours], "")[0]
-    figures: list[Content] = [Shown(f"{entry.published:g}"), ours]
-    return [entry.row, entry.name, *figures, entry.verdict, entry.source, entry.note]
+    """The verdict says why a figure of ours is missing, so its dash needs no footnote."""
+    ours = Shown(fmt.DASH) if isinstance(entry.ours, Absent) else column([entry.ours], entry.unit)[0]
+    figure = f"{entry.name}, {entry.unit}" if entry.unit else entry.name
+    return [entry.row, figure, Shown(f"{entry.published:g}"), ours, entry.verdict, entry.source, entry.note]

@@ -8,7 +8,7 @@ from typing import Any
 from harness.plugins import Registry
 from harness.records import Records
 from harness.reports import history, quality, speed
-from harness.reports.model import Absent, AxisValue, Kept, Measurement, Report, Row, Score
+from harness.reports.model import Absent, AxisValue, Kept, Measurement, Report, Row, Score, Speed
 from harness.reports.published import published
 from harness.reports.summary import summarise_rows
 from harness.specs import Metric
@@ -66,8 +66,8 @@ def status(cells: Sequence[Json]) -> str:
     counts = {word: bad.count(word) for word in dict.fromkeys(bad)}
     if counts == {bad[0]: len(cells)}:
         return str(bad[0])
-    parts = [f"{count} {word}" for word, count in counts.items()]
-    return f"of {len(cells)} seeds {', '.join(parts)}"
+    first, *others = (f"{count} of {len(cells)} seeds {word}" for word, count in counts.items())
+    return ", ".join([first, *others])
 
 
 def _group(cells: Sequence[Json]) -> dict[Axes, list[Json]]:
@@ -109,7 +109,11 @@ class _Context:
         self.reference = self._find({"model": retention["of"], "compress": "none"}) if retention else self.anchor
         self.bars: tuple[float, ...] = tuple(sorted(retention["at_least"])) if retention else ()
         self.kept_metric = self._metric(retention["metric"]) if retention else metrics[0]
+        self.confidence: float = records.run["measure"]["confidence"]
         self.names = self._names()
+        self._floors = {key: speed.floors(records.measurements[key], self.confidence) for key in self.names}
+        self._trainings = history.all_trainings(records.cells)
+        self._speeds: dict[tuple[str, str], Speed] = {}
         anchor_cells = groups[self.anchor] if self.anchor else []
         self.anchor_size = speed.size(anchor_cells, Absent("it is the anchor")).model_mib
 
@@ -142,15 +146,27 @@ class _Context:
             seeds=len(cells),
             quality=self._quality(axes),
             kept=self._kept(axes),
-            speed=speed.speed(cells, self.records.measurements, self.names, self.records.run),
+            speed=self._speed(cells),
             size=speed.size(cells, self.anchor_size),
             steps=history.steps(cells, label(axes), self.registry),
-            training=history.training(cells, self.records.cells),
+            training=history.training(cells, self._trainings),
             details=details[0] if details else {},
         )
 
     def _quality(self, axes: Axes) -> dict[str, Score]:
         return quality.scores(self.scores(axes), self.scores(self.anchor), self.metrics)
+
+    def _speed(self, cells: Sequence[Json]) -> Speed:
+        """Rows that share a measurement share its figures, so they are computed once."""
+        cell = next((cell for cell in cells if cell["measure"] in self.names), None)
+        if cell is None:
+            asked = self.records.run["measure"]["speed"] is not None
+            return speed.unmeasured(speed.UNMEASURED if asked else speed.UNASKED)
+        key, subject = cell["measure"], cell["subject"]
+        if (key, subject) not in self._speeds:
+            document, floors = self.records.measurements[key], self._floors[key]
+            self._speeds[key, subject] = speed.speed(document, subject, self.names[key], floors, self.confidence)
+        return self._speeds[key, subject]
 
     def _kept(self, axes: Axes) -> Kept:
         of = label(self.reference) if self.reference else "the reference"
@@ -158,13 +174,12 @@ class _Context:
 
     def measurements(self) -> tuple[Measurement, ...]:
         """The measured groups with the rows that use them."""
-        users = {key: [] for key in self.names}  # type: dict[str, list[str]]
+        users: dict[str, list[str]] = {key: [] for key in self.names}
         for axes, cells in self.groups.items():
             key = next((cell["measure"] for cell in cells if cell["measure"] in self.names), None)
             if key is not None:
                 users[key].append(label(axes))
-        confidence = self.records.run["measure"]["confidence"]
         documents = self.records.measurements
         return tuple(
-            speed.measurement(documents[key], name, users[key], confidence) for key, name in self.names.items()
+            speed.measurement(documents[key], name, users[key], self._floors[key]) for key, name in self.names.items()
         )

@@ -20,20 +20,15 @@ UNASKED = Absent("speed was not asked for")
 UNMEASURED = Absent("not measured: see the problems below")
 
 
-def speed(cells: Sequence[Json], documents: Mapping[str, Json], names: Mapping[str, str], run: Json) -> Speed:
-    """The figures of a row, from the first of its cells that points at a measurement."""
-    cell = next((cell for cell in cells if cell["measure"] in documents), None)
-    if cell is None:
-        return _unmeasured(UNASKED if run["measure"]["speed"] is None else UNMEASURED)
-    document = documents[cell["measure"]]
-    result = subject(document, cell["subject"])
+def speed(document: Json, name: str, measurement: str, floors: Mapping[str, Figure], confidence: float) -> Speed:
+    """The figures of one subject of a measurement."""
+    result = subject(document, name)
     if result["status"] != "ok":
-        return _unmeasured(Absent(f"not measured: {result['reason']}"))
-    confidence = run["measure"]["confidence"]
-    ratios = {kind: _ratio(document, cell["subject"], kind, confidence) for kind in KINDS}
+        return unmeasured(Absent(f"not measured: {result['reason']}"))
+    ratios = {kind: _ratio(document, name, kind, floors[kind], confidence) for kind in KINDS}
     requests = result["workloads"].get("single", {}).get("requests", {}).get("request_ms", [])
     return Speed(
-        measurement=names[cell["measure"]],
+        measurement=measurement,
         **ratios,
         forward_ms=_quantile(_times(result, "forward"), 0.5, confidence),
         p50_ms=_quantile(requests, 0.5, confidence),
@@ -45,23 +40,26 @@ def speed(cells: Sequence[Json], documents: Mapping[str, Json], names: Mapping[s
     )
 
 
-def measurement(document: Json, name: str, rows: Sequence[str], confidence: float) -> Measurement:
+def measurement(document: Json, name: str, rows: Sequence[str], floors: Mapping[str, Figure]) -> Measurement:
     """What all rows of a measured group have in common."""
     before, after = (document["observed"][when]["load_average"] for when in ("before", "after"))
-    failed = {n: r["reason"] for n, r in _results(document).items() if r["status"] != "ok"}
     return Measurement(
         name=name,
         rows=tuple(rows),
-        floors={kind: floor(document, kind, confidence) for kind in KINDS},
+        floors=floors,
         threads=document["threads"],
         load_before=before[0] if before else None,
         load_after=after[0] if after else None,
-        failures=failed,
+        failures={n: r["reason"] for n, r in _results(document).items() if r["status"] != "ok"},
     )
 
 
-def floor(document: Json, kind: str, confidence: float) -> Figure:
-    """By how much the anchor's ratio to its own twin may be off."""
+def floors(document: Json, confidence: float) -> dict[str, Figure]:
+    """By how much the anchor's ratio to its own twin may be off, by kind of time."""
+    return {kind: _floor(document, kind, confidence) for kind in KINDS}
+
+
+def _floor(document: Json, kind: str, confidence: float) -> Figure:
     anchor, twin = document["anchor"], document["twin"]
     if twin["status"] != "ok":
         return Absent(f"the anchor's twin was not measured: {twin['reason']}")
@@ -107,7 +105,8 @@ def _smaller(anchor: Figure, model: Figure) -> Figure:
     return Absent("the anchor has no artifact") if isinstance(anchor, Absent) else anchor / model
 
 
-def _unmeasured(why: Absent) -> Speed:
+def unmeasured(why: Absent) -> Speed:
+    """Every figure absent for one reason."""
     ratio = Ratio(interval=why)
     return Speed(
         measurement=why,
@@ -133,13 +132,13 @@ def _times(result: Json, kind: str) -> list[float]:
     return list(result["workloads"].get(workload, {}).get(column, []))
 
 
-def _ratio(document: Json, name: str, kind: str, confidence: float) -> Ratio:
+def _ratio(document: Json, name: str, kind: str, noise: Figure, confidence: float) -> Ratio:
     anchor, row = _times(document["anchor"], kind), _times(subject(document, name), kind)
     if not anchor or not row:
         return Ratio(interval=_unasked(kind))
     if name == "anchor":
         return Ratio(interval=Interval(1.0, 1.0, 1.0))
-    found, noise = median_ratio(anchor, row, confidence=confidence), floor(document, kind, confidence)
+    found = median_ratio(anchor, row, confidence=confidence)
     return Ratio(interval=found, noise=isinstance(noise, float) and is_noise(found, noise))
 
 

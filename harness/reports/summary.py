@@ -23,13 +23,14 @@ def summarise_rows(rows: Sequence[Row], metric: Metric, mode: str) -> tuple[str 
         return None, _nothing(rows, anchor)
     if mode == "random":
         best = _fastest(done)
-        return best.label, f"With random weights, {best.label} runs {_gains(best, anchor)}; quality is not looked at."
+        return best.label, f"With random weights, {_unscored(best, anchor)}; quality is not looked at."
     scored = [row for row in done if isinstance(row.kept.interval, Interval)]
     if not scored:
         best = _fastest(done)
-        return best.label, f"{best.label} runs {_gains(best, anchor)}; nothing is known of its quality."
+        return best.label, f"{_unscored(best, anchor)}; nothing is known of its quality."
     best, why = _choose(scored, metric)
-    return best.label, f"{best.label} keeps {_kept(best, metric)} {_gains(best, anchor)}{why}."
+    of = "" if best.kept.of == anchor.label else anchor.label
+    return best.label, f"{best.label} keeps {_kept(best)} {_gains(best, of)}{why}."
 
 
 def _has_result(row: Row) -> bool:
@@ -85,21 +86,24 @@ def _smaller(row: Row) -> float:
     return 0.0 if isinstance(row.size.times_smaller, Absent) else row.size.times_smaller
 
 
-def _kept(row: Row, metric: Metric) -> str:
-    """`98.1 % [97.2, 98.9] of the accuracy of teacher`."""
+def _kept(row: Row) -> str:
+    """`98.1 % [97.2, 98.9] of teacher's accuracy`."""
     found = row.kept.interval
     assert isinstance(found, Interval)  # noqa: S101 - rows were chosen for it
     value, rest = ranged(Interval(*(100 * v for v in (found.value, found.low, found.high))), 1).split(" ", 1)
-    return f"{value} % {rest} of {row.kept.of}'s {row.kept.metric or metric.name}"
+    return f"{value} % {rest} of {row.kept.of}'s {row.kept.metric}"
 
 
-def _gains(row: Row, anchor: Row) -> str:
-    """`at 7.9× the speed and 1/13 of the size`, of the anchor; names it where retention is about another row."""
+def _unscored(row: Row, anchor: Row) -> str:
+    return f"{row.label} runs {_gains(row, anchor.label)}"
+
+
+def _gains(row: Row, of: str) -> str:
+    """`at 7.9× the speed and 1/13 of the size`; the anchor is named where the sentence has not done so."""
     parts = [part for part in (_speed(row), _size(row)) if part]
     if not parts:
         return "(neither speed nor size is known)"
-    of = f" of {anchor.label}" if row.kept.of != anchor.label else ""
-    return "at " + " and ".join(parts) + of
+    return "at " + " and ".join(parts) + (f" of {of}" if of else "")
 
 
 def _speed(row: Row) -> str:
@@ -114,7 +118,7 @@ def _size(row: Row) -> str:
     if isinstance(smaller, Absent):
         return ""
     if smaller >= 1.75:
-        return f"1/{fixed(smaller, 0)} of the size"
+        return f"1/{times(smaller)} of the size"
     return f"{fixed(100 / smaller, 0)} % of the size"
 
 

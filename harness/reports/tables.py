@@ -43,14 +43,14 @@ class Notes:
         return ["", " · ".join(notes)] if notes else []
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Content]], left: int = 1) -> Lines:
-    """A pipe table with its footnotes; the first `left` columns are text, the others figures. Nothing without rows."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[Content]], align: str) -> Lines:
+    """A pipe table with its footnotes. `align` has `l` (text) or `r` (figures) per column. Nothing without rows."""
     notes = Notes()
     cells = [[notes.cell(content) for content in row] for row in rows]
     if not cells:
         return []
     names = [str(header) if isinstance(header, Shown) else markdown(header) for header in headers]
-    sides = ["left" if n < left else "right" for n in range(len(names))]
+    sides = [{"l": "left", "r": "right"}[letter] for letter in align]
     text = tabulate(cells, headers=names, tablefmt="pipe", disable_numparse=True, colalign=sides)
     return [*text.splitlines(), *notes.lines(), ""]
 
@@ -75,16 +75,24 @@ def name(row: Row) -> Content:
     return Shown(f"**{markdown(row.label)}** (anchor)") if row.anchor else row.label
 
 
-def percent_column(values: Sequence[Ranged], unit: str, signed: bool = False) -> list[Content]:
+def metric_column(values: Sequence[Ranged], unit: str, signed: bool = False) -> list[Content]:
     """Intervals of one column with the decimals that they support together; shares times 100 where the unit is '%'."""
-    factor = 100 if unit == "%" else 1
-    scaled = [
-        v if isinstance(v, Absent) else Interval(v.value * factor, v.low * factor, v.high * factor) for v in values
-    ]
-    places = fmt.decimals(fmt.half_width(v) for v in scaled if isinstance(v, Interval))
+    return column([scaled(value, 100 if unit == "%" else 1) for value in values], unit, signed)
+
+
+def column(values: Sequence[Ranged], unit: str, signed: bool = False) -> list[Content]:
+    """The same for values in the unit that is shown. Percent have one or two decimals."""
+    places = fmt.decimals(fmt.half_width(value) for value in values if isinstance(value, Interval))
     if unit == "%":
         places = min(max(places, 1), 2)
-    return [v if isinstance(v, Absent) else Shown(_certain(v, places, signed)) for v in scaled]
+    return [value if isinstance(value, Absent) else Shown(_certain(value, places, signed)) for value in values]
+
+
+def scaled(value: Ranged, factor: float) -> Ranged:
+    """In another unit."""
+    if isinstance(value, Absent):
+        return value
+    return Interval(value.value * factor, value.low * factor, value.high * factor)
 
 
 def _certain(interval: Interval, places: int, signed: bool) -> str:

@@ -18,7 +18,7 @@ from harness.suite.axes import Matrix, check_targets, read_matrix, try_bindings,
 from harness.suite.components import Reader, read_chains, read_data, read_models, read_task
 from harness.suite.locate import Loc, locate
 from harness.suite.overrides import override
-from harness.suite.problems import Problems, typed, unknown_key
+from harness.suite.problems import Problems, printable, typed, unknown_key
 from harness.suite.references import (
     check_cycles,
     check_formats,
@@ -57,7 +57,7 @@ def parse_suite(text: str, registry: Registry, overrides: Sequence[str] = (), pa
         return _assemble(Reader(registry, problems, document), blank)
     except RecursionError:
         msg = f"{label}: nested too deeply for a suite"
-        raise SuiteError(msg) from None
+        raise SuiteError(printable(msg)) from None
 
 
 def _read(path: Path) -> str:
@@ -76,7 +76,7 @@ def _read(path: Path) -> str:
         msg = f"{path}:{line}:{column}: byte 0x{data[error.start]:02x} is not UTF-8: save the file as UTF-8"
     except (OSError, ValueError) as error:
         msg = f"{path}: cannot be read: {error}"
-    raise SuiteError(msg)
+    raise SuiteError(printable(msg))
 
 
 def _toml(text: str, label: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _toml(text: str, label: str) -> dict[str, Any]:
         msg = f"{label}:{line}:{column}: not valid TOML: {what[:1].lower()}{what[1:]}"
     except ValueError as error:  # a number of thousands of digits
         msg = f"{label}: not valid TOML: {error}"
-    raise SuiteError(msg)
+    raise SuiteError(printable(msg))
 
 
 def _check_values(problems: Problems, value: Any, loc: Loc) -> None:

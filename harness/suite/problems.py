@@ -102,7 +102,7 @@ class Problems:
         self._note(rank, f"{place}: {dotted(loc)}: {message}" if loc else f"{place}: {message}")
 
     def _note(self, rank: _Rank, line: str) -> None:
-        self.found.setdefault("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), rank)
+        self.found.setdefault(printable(line), rank)
 
     def _place(self, loc: Loc, at_value: bool) -> tuple[_Rank, str]:
         around = [loc[:size] for size in range(len(loc), 0, -1)]
@@ -153,6 +153,8 @@ def describe(error: ValidationError, table: type[BaseModel], raw: Any, also: Ite
             faults.append(Fault(loc, unknown_key(str(loc[-1]), known), of_key=True))
         elif kind == "missing":
             faults.append(Fault(loc, "required key is missing", of_key=True))
+        elif kind == "too_short" and len(found["input"]) >= found["ctx"]["min_length"]:
+            continue  # pydantic counts only the good items, and has named each bad one
         elif kind in _WANTED:
             wanted.setdefault(loc, []).append(_WANTED[kind])
         else:
@@ -172,6 +174,11 @@ def not_among(name: Any, what: str, known: Iterable[str]) -> str:
     """`'x' is not a model of this suite. Did you mean 'y'? Known: 'y', 'z'`."""
     known = list(known)
     return f"{shown(name)} is not {what}.{did_you_mean(str(name), known)} Known: {choices(known)}"
+
+
+def printable(line: str) -> str:
+    """`line` with control characters written out: names and values of a suite never steer a terminal."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def dotted(loc: Loc) -> str:

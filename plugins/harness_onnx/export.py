@@ -137,11 +137,11 @@ def is_recurrent(model: torch.nn.Module) -> bool:
     modules = list(model.modules())
     if any(isinstance(module, torch.nn.RNNBase | torch.nn.RNNCellBase) for module in modules):
         return True
-    scripted = (module for module in modules if isinstance(module, torch.jit.ScriptModule))
+    scripted: list[Any] = [module for module in modules if isinstance(module, torch.jit.ScriptModule)]
     return any("prim::Loop" in str(found.graph) for found in (*scripted, *_scripted_functions(modules)))
 
 
-def _scripted_functions(modules: Sequence[torch.nn.Module]) -> Iterator[torch.jit.ScriptFunction]:
+def _scripted_functions(modules: Sequence[torch.nn.Module]) -> Iterator[Any]:
     """Those that methods of the modules' classes name, or plain functions beside them that the methods name."""
     classes = {base for module in modules for base in type(module).__mro__}
     waiting = [value for base in classes for value in vars(base).values() if inspect.isfunction(value)]

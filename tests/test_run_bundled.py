@@ -1,0 +1,76 @@
+"""The bundled components in whole runs: a rehearsal of the quickstart, its kill and its resumption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+QUICKSTART = str(Path(__file__).parents[1] / "suites" / "quickstart.toml")
+ONE = "model=lstm-kd,seed=1"
+FEW = ("run", QUICKSTART, "--rehearse", "--set", "measure.speed=false")
+
+
+def cells(folder: Path, name: str = "quickstart.rehearsal"):
+    lines = (folder / f"reports/{name}.records.jsonl").read_text().splitlines()
+    return {doc["cell"]: doc for doc in map(json.loads, lines) if doc["kind"] == "cell"}
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory):
+    from conftest import Project
+
+    project = Project(tmp_path_factory.mktemp("rehearsed"))
+    project.harness(*FEW, "--only", ONE)
+    return project
+
+
+def test_every_chain_goes_through_and_proves_its_work(rehearsed):
+    found = cells(rehearsed.folder)
+    assert {doc["status"] for doc in found.values()} == {"ok"}
+    assert len(found) == 4
+    int8 = found["model=lstm-kd,compress=onnx-int8,seed=1"]
+    assert [step["use"] for step in int8["compress"]] == ["onnx", "onnx-int8"]
+    assert int8["compress"][0]["parity"]["max_difference"] < 1e-4
+    assert int8["compress"][1]["changed"]
+    assert int8["artifact"]["sizes"]["model_mib"] < found["model=lstm-kd,compress=none,seed=1"]["artifact"]["sizes"]["model_mib"] / 2
+    assert int8["train"][0]["curve"]["steps"]["loss"]
+
+
+def test_the_exported_model_answers_like_its_source(rehearsed):
+    found = cells(rehearsed.folder)
+    answers = {name: [pair[1] for pair in doc["quality"]["samples"]] for name, doc in found.items()}
+    assert answers["model=lstm-kd,compress=none,seed=1"] == answers["model=lstm-kd,compress=onnx,seed=1"]
+
+
+def test_a_rehearsal_never_writes_a_real_report(rehearsed):
+    assert not (rehearsed.folder / "reports/quickstart.md").exists()
+    assert "Rehearsal" in (rehearsed.folder / "reports/quickstart.rehearsal.md").read_text()
+
+
+def test_no_pickle_lies_in_the_store(rehearsed):
+    files = [path for path in rehearsed.folder.glob(".harness/objects/**/*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".json", ".jsonl", ".npy", ".safetensors", ".onnx"}
+    for path in files:
+        head = path.read_bytes()[:2]
+        assert head[:1] != b"\x80" or path.suffix == ".safetensors", path
+
+
+def test_a_training_killed_in_the_middle_ends_like_an_undisturbed_one(rehearsed, project):
+    run = project.start(*FEW, "--only", f"{ONE},compress=none", "--workers", "1")
+    training = project.folder / ".harness" / "scratch"
+    end = time.monotonic() + 120
+    while not list(training.glob("*/state.safetensors")) and time.monotonic() < end:
+        time.sleep(0.01)
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
+    project.harness(*FEW, "--only", f"{ONE},compress=none")
+    ours = cells(project.folder)["model=lstm-kd,compress=none,seed=1"]
+    calm = cells(rehearsed.folder)["model=lstm-kd,compress=none,seed=1"]
+    assert ours["quality"] == calm["quality"]
+    assert ours["train"][0]["curve"]["steps"] == calm["train"][0]["curve"]["steps"]
+    assert not list(training.glob("*"))
