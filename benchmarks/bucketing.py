@@ -72,7 +72,9 @@ def _seconds(work, model, encoded, pad, batches, length) -> float:
     for rows in batches:
         arrays = collate([encoded[row] for row in rows], pad)
         if length:
-            arrays = {n: np.pad(a, ((0, 0), (0, length - a.shape[1])), constant_values=pad[n]) for n, a in arrays.items()}
+            arrays = {
+                n: np.pad(a, ((0, 0), (0, length - a.shape[1])), constant_values=pad[n]) for n, a in arrays.items()
+            }
         work(model, {n: torch.from_numpy(a) for n, a in arrays.items()})
     return time.perf_counter() - start
 

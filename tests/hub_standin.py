@@ -62,7 +62,11 @@ class Hub:
 
     def _describe(self, request, repository, files, path, body):
         siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
-        answer: object = {"id": repository.removeprefix("datasets/"), "sha": self.commit(repository), "siblings": siblings}
+        answer: object = {
+            "id": repository.removeprefix("datasets/"),
+            "sha": self.commit(repository),
+            "siblings": siblings,
+        }
         if "/tree/" in path:
             answer = [
                 {"type": "file", "path": n, "size": len(c), "oid": hashlib.sha1(c).hexdigest()}  # noqa: S324

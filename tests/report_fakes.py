@@ -198,7 +198,7 @@ def cell(model, chain, seed, **changes):
         "measure": f"measure-{'lstm' if 'lstm' in model else 'teacher'}",
         "subject": "anchor" if (model, chain) == ("teacher", "none") else f"row.{chain}",
         "stages": {"build.0": f"build-{model}-{seed}", "train.1": train, "score.3": f"score-{name}"},
-        "ancestors": [*(f"train-{teacher}-1" for teacher in teachers), train],
+        "ancestors": ["train-teacher-1", train],  # by way of the measurement, too
     }
     return document | changes
 

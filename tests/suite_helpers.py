@@ -189,6 +189,9 @@ use = "lstm"
 train = { distil = "kd", teacher = "big" }
 """
 
+CHAINS = "[chains]\nint8 = ['torch-int8']\n"
+BETA = "[matrix]\nbeta = [0.0, 0.1]\n[matrix.sets]\nbeta = 'train.beta'\n"
+
 
 def parse(text: str, *overrides: str) -> Suite:
     return parse_suite(text, REGISTRY, overrides)
@@ -199,3 +202,16 @@ def problems(text: str, *overrides: str) -> list[str]:
     with pytest.raises(SuiteError) as caught:
         parse(text, *overrides)
     return list(caught.value.problems)
+
+
+def ids(suite: Suite) -> list[str]:
+    return [cell.id for cell in suite.cells]
+
+
+def suite(matrix: str, *overrides: str, models: str = MODELS) -> Suite:
+    return parse(HEAD + models + CHAINS + matrix, *overrides)
+
+
+def wrong(matrix: str, *overrides: str, models: str = MODELS) -> list[str]:
+    """The problems without the name and line of the document."""
+    return [line.split(":", 2)[2] for line in problems(HEAD + models + CHAINS + matrix, *overrides)]

@@ -26,7 +26,7 @@ print(found.files, found.fingerprint, found.origin.partition("@")[0])
 
 @pytest.fixture
 def empty_hub_cache(tmp_path, monkeypatch):
-    import huggingface_hub.constants as constants
+    from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
@@ -111,7 +111,7 @@ def test_fetching_from_a_hub_and_keying_by_content(tmp_path):
 def test_an_unreachable_hub_is_one_sentence_with_remedies(tmp_path):
     done = run(
         FETCH.replace("fetch(missing", "import harness.errors\ntry:\n    fetch(missing").replace(
-            'found = find', 'except harness.errors.AssetError as e: print(e); sys.exit(2)\nfound = find'
+            "found = find", "except harness.errors.AssetError as e: print(e); sys.exit(2)\nfound = find"
         ),
         "http://127.0.0.1:9",
         tmp_path,

@@ -38,7 +38,12 @@ def test_reporting_loads_nothing_heavy(project):
     project.harness("run", "toys.toml")
     code = "import sys; from harness.cli import main_inner; main_inner(['report', 'reports/toys.records.jsonl']); print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=project.folder, env=project.environment
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=project.folder,
+        env=project.environment,
     )
     assert not set(done.stdout.split()) & set(HEAVY)
 
@@ -46,7 +51,9 @@ def test_reporting_loads_nothing_heavy(project):
 @pytest.mark.parametrize("name", [*COMMANDS, "cache ls", "cache verify", "cache gc", "new suite", ""])
 def test_every_help_has_an_example(name, tmp_path):
     words = [*name.split(), "--help"]
-    done = subprocess.run([sys.executable, "-m", "harness", *words], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *words], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert re.search(r"Examples?:\n\s+.*harness ", done.stdout), done.stdout
 
 
@@ -83,7 +90,11 @@ def test_bad_suites_are_2_with_place_value_and_remedy_before_anything_runs(proje
 
 
 def test_missing_data_is_found_before_training(project):
-    text = (project.folder / "toys.toml").read_text().replace('use = "toy"\n[models.plain]', 'use = "toy"\nsource = "gone.jsonl"\n[models.plain]')
+    text = (
+        (project.folder / "toys.toml")
+        .read_text()
+        .replace('use = "toy"\n[models.plain]', 'use = "toy"\nsource = "gone.jsonl"\n[models.plain]')
+    )
     project.write(text)
     planned = project.harness("plan", "toys.toml", code=2)
     assert "missing  data 'gone.jsonl' is not here. To provide it: (1) put it at" in planned.out
@@ -105,7 +116,9 @@ def test_the_estimate_comes_from_history(project):
     assert "no estimate" in project.harness("plan", "toys.toml").out
     project.harness("run", "toys.toml")
     assert "to run: nothing" in project.harness("plan", "toys.toml").out
-    assert re.search(r"about .* of work and \d+ MiB", project.harness("plan", "toys.toml", "--set", "matrix.seed=[7]").out)
+    assert re.search(
+        r"about .* of work and \d+ MiB", project.harness("plan", "toys.toml", "--set", "matrix.seed=[7]").out
+    )
 
 
 def test_a_new_suite_for_own_data_runs_its_plan(project):
@@ -113,7 +126,9 @@ def test_a_new_suite_for_own_data_runs_its_plan(project):
     said = project.harness("new", "suite", "--task", "sentiment", "--data", "отзывы.csv")
     path = said.out.strip()
     assert "nothing was executed" in project.harness("plan", path).out
-    assert "exists already" in project.harness("new", "suite", "--task", "sentiment", "--data", "отзывы.csv", code=2).err
+    assert (
+        "exists already" in project.harness("new", "suite", "--task", "sentiment", "--data", "отзывы.csv", code=2).err
+    )
     assert "is not here" in project.harness("new", "suite", "--task", "sentiment", "--data", "gone.csv", code=2).err
 
 
@@ -122,7 +137,11 @@ def test_doctor_says_what_is_wrong(project):
     broken = type(project)(project.folder)
     environment = {**broken.environment, "HARNESS_DATA_DIR": "/no/such/folder"}
     done = subprocess.run(
-        [sys.executable, "-m", "harness", "doctor", "--json"], capture_output=True, text=True, cwd=project.folder, env=environment
+        [sys.executable, "-m", "harness", "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        cwd=project.folder,
+        env=environment,
     )
     assert done.returncode == 1
     assert any(check["state"] == "problem" for check in json.loads(done.stdout)["checks"])

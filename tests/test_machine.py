@@ -134,6 +134,6 @@ def test_versions_are_read_without_importing():
     found = versions(["pytest", "no-such-distribution"])
     assert found == {"no-such-distribution": "absent", "pytest": metadata.version("pytest")}
     heavy = "('torch', 'numpy', 'onnxruntime')"
-    code = f"import sys; from harness.measuring import machine; machine.versions(['torch', 'numpy']); machine.detect(); print([m for m in {heavy} if m in sys.modules])"  # noqa: E501
+    code = f"import sys; from harness.measuring import machine; machine.versions(['torch', 'numpy']); machine.detect(); print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -37,10 +37,7 @@ HEADS = ("sequence", "token", "nested-token", "span")
 
 def registry():
     common = {"summary": "planned, not run", "version": 1, "factory": NOWHERE}
-    tasks = [
-        TaskSpec(name=f"fake-{head}", head=head, metrics=(Metric(name="f1"),), **common)
-        for head in HEADS
-    ]
+    tasks = [TaskSpec(name=f"fake-{head}", head=head, metrics=(Metric(name="f1"),), **common) for head in HEADS]
     students = [
         StudentSpec(
             name=name, heads=HEADS, encoder=NOWHERE, params=StudentParams, assets=("tokenizer",),

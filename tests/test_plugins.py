@@ -56,11 +56,16 @@ def test_bundled_plugins_load_through_the_entry_points_and_none_is_broken():
 
 
 def test_a_broken_import_is_named_and_the_rest_loads():
-    points = [EntryPoint("gone", "no_such_module.plugin", "harness"), entry("good", harness_compressors=hook_named("harness_compressors", one))]
+    points = [
+        EntryPoint("gone", "no_such_module.plugin", "harness"),
+        entry("good", harness_compressors=hook_named("harness_compressors", one)),
+    ]
     registry = load_registry(points)
     assert registry.names("compressor") == ["squeeze"]
     assert registry.broken == {"no_such_module unknown (gone)": "ModuleNotFoundError: No module named 'no_such_module'"}
-    with pytest.raises(PluginError, match=r"Plugin 'no_such_module unknown \(gone\)' failed to load: ModuleNotFoundError"):
+    with pytest.raises(
+        PluginError, match=r"Plugin 'no_such_module unknown \(gone\)' failed to load: ModuleNotFoundError"
+    ):
         registry.get("compressor", "int4")
 
 
@@ -137,7 +142,9 @@ def _imports(path: Path) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += [f"{node.module}.{alias.name}" if node.module == "harness" else node.module for alias in node.names]
+            found += [
+                f"{node.module}.{alias.name}" if node.module == "harness" else node.module for alias in node.names
+            ]
         elif isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
     return found

@@ -37,7 +37,10 @@ def test_every_chain_goes_through_and_proves_its_work(rehearsed):
     assert [step["use"] for step in int8["compress"]] == ["onnx", "onnx-int8"]
     assert int8["compress"][0]["parity"]["max_difference"] < 1e-4
     assert int8["compress"][1]["changed"]
-    assert int8["artifact"]["sizes"]["model_mib"] < found["model=lstm-kd,compress=none,seed=1"]["artifact"]["sizes"]["model_mib"] / 2
+    assert (
+        int8["artifact"]["sizes"]["model_mib"]
+        < found["model=lstm-kd,compress=none,seed=1"]["artifact"]["sizes"]["model_mib"] / 2
+    )
     assert int8["train"][0]["curve"]["steps"]["loss"]
 
 
@@ -61,7 +64,7 @@ def test_no_pickle_lies_in_the_store(rehearsed):
 
 
 def test_a_training_killed_in_the_middle_ends_like_an_undisturbed_one(rehearsed, project):
-    run = project.start(*FEW, "--only", f"{ONE},compress=none", "--workers", "1")
+    run = project.start(*FEW, "--only", f"{ONE},compress=none")
     training = project.folder / ".harness" / "scratch"
     end = time.monotonic() + 120
     while not list(training.glob("*/state.safetensors")) and time.monotonic() < end:

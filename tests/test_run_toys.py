@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-SLOW = 'blocks = 3\ninputs = 4\nturn_ms = 1.0\nbatch_size = 4\nthreads = 1\n'
+SLOW = "blocks = 3\ninputs = 4\nturn_ms = 1.0\nbatch_size = 4\nthreads = 1\n"
 TROUBLE = """
 [chains]
 round = ["toy-round"]
@@ -153,13 +153,19 @@ def test_a_killed_run_resumes_and_ends_like_an_undisturbed_one(project, tmp_path
 def masked(project) -> str:
     """The report without times and dates."""
     text = (project.folder / "reports/toys.md").read_text()
-    return re.sub(r"\d+(\.\d+)? ?(s|min|ms|MHz)\b|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?[^ |]*|load[^|\n]*|steal[^|\n]*|\d+\.\d+ s", "·", text)
+    return re.sub(
+        r"\d+(\.\d+)? ?(s|min|ms|MHz)\b|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?[^ |]*|load[^|\n]*|steal[^|\n]*|\d+\.\d+ s",
+        "·",
+        text,
+    )
 
 
 def test_interrupting_is_130_and_loses_nothing(project, suite):
     project.write(with_trouble(suite, "hang"))
     run = project.start("run", "toys.toml")
-    wait_for(lambda: "compress" in project.ran and len(list(project.folder.glob(".harness/objects/??/*/manifest.json"))) >= 5)
+    wait_for(
+        lambda: "compress" in project.ran and len(list(project.folder.glob(".harness/objects/??/*/manifest.json"))) >= 5
+    )
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=30)
     assert run.returncode == 130
@@ -204,7 +210,10 @@ def test_only_selects_cells_and_still_measures_the_anchor(project, suite):
     project.write(suite.replace("speed = false", f"[measure.speed]\n{SLOW}").replace("[measure]\n", ""))
     project.harness("run", "toys.toml", "--only", "model=biased,compress=round,seed=1")
     assert [cell["cell"] for cell in quality(project)] == ["model=biased,compress=round,seed=1"]
-    assert "× " in (project.folder / "reports/toys.md").read_text() or "×" in (project.folder / "reports/toys.md").read_text()
+    assert (
+        "× " in (project.folder / "reports/toys.md").read_text()
+        or "×" in (project.folder / "reports/toys.md").read_text()
+    )
 
 
 def test_predict_explain_list_cache_and_report(project):
@@ -213,7 +222,9 @@ def test_predict_explain_list_cache_and_report(project):
     assert json.loads(said.out)["label"] == "a"
     explained = project.harness("explain", "toys.toml", "--only", "model=plain,compress=round,seed=1").out
     assert explained.count("in the store") == 5
-    changed = project.harness("explain", "toys.toml", "--only", "model=biased,compress=none,seed=1", "--set", "models.biased.bias=2.0").out
+    changed = project.harness(
+        "explain", "toys.toml", "--only", "model=biased,compress=none,seed=1", "--set", "models.biased.bias=2.0"
+    ).out
     assert "will run: params.bias: 0.25 → 2.0" in changed
     assert "toy" in project.harness("list", "students").out
     assert "params.bias" not in project.harness("list", "students", "toy").out
@@ -226,7 +237,9 @@ def test_predict_explain_list_cache_and_report(project):
 
 def test_gc_removes_what_no_record_refers_to(project):
     project.harness("run", "toys.toml", "--only", "model=plain")
-    project.harness("run", "toys.toml", "--only", "model=biased", "--set", "models.biased.bias=5.0", "--reports", "other")
+    project.harness(
+        "run", "toys.toml", "--only", "model=biased", "--set", "models.biased.bias=5.0", "--reports", "other"
+    )
     assert "12 entries" in project.harness("cache", "gc", "--dry-run").err
     project.harness("cache", "gc")
     assert len(project.harness("cache", "ls").out.splitlines()) == 13
@@ -239,7 +252,14 @@ def test_nothing_selected_is_5(project):
 
 def test_rehearsal_and_random_write_their_own_reports(project):
     project.harness("run", "toys.toml", "--rehearse")
-    project.harness("run", "toys.toml", "--weights", "random", "--set", f"measure.speed={{blocks=3, inputs=4, turn_ms=1.0, batch_size=4}}")
+    project.harness(
+        "run",
+        "toys.toml",
+        "--weights",
+        "random",
+        "--set",
+        "measure.speed={blocks=3, inputs=4, turn_ms=1.0, batch_size=4}",
+    )
     names = {path.name for path in (project.folder / "reports").iterdir()}
     assert {"toys.rehearsal.md", "toys.random.md"} <= names
     assert "toys.md" not in names

@@ -45,7 +45,9 @@ class Pretender:
 
 def stage(label: str, *needs: Stage, exclusive: bool = False) -> Stage:
     inputs = {str(n): Ref(need.key) for n, need in enumerate(needs)}
-    return Stage(kind="build", component="t/x", version=1, params={"l": label}, inputs=inputs, label=label, exclusive=exclusive)
+    return Stage(
+        kind="build", component="t/x", version=1, params={"l": label}, inputs=inputs, label=label, exclusive=exclusive
+    )
 
 
 @pytest.fixture
@@ -97,7 +99,10 @@ def test_the_first_cause_is_named_through_a_chain(store):
 
 def test_fail_fast_stops_what_has_not_started(store):
     outcomes, _ = run(
-        store, [stage("a"), stage("b"), stage("c")], executor={"failing": frozenset({"a"}), "capacity": 1}, fail_fast=True
+        store,
+        [stage("a"), stage("b"), stage("c")],
+        executor={"failing": frozenset({"a"}), "capacity": 1},
+        fail_fast=True,
     )
     assert outcomes["c"].status == "not run"
     assert outcomes["c"].reason == "--fail-fast after: a"

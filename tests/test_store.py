@@ -89,7 +89,9 @@ def test_a_full_disk_is_a_clear_error_and_publishes_nothing(store, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", "model.txt")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match=r"publishing build x in the store .*: No space left on device .*HARNESS_STORE"):
+    with pytest.raises(
+        StoreError, match=r"publishing build x in the store .*: No space left on device .*HARNESS_STORE"
+    ):
         put(store)
     assert store.entry(STAGE.key) is None
     assert list(store.objects.glob("*/*")) == []

@@ -47,7 +47,9 @@ def test_the_quickstart_is_offline_and_says_what_it_promises(registry):
     assert "lstm" in {model.use for model in suite.models.values()}
     assert len(suite.axes["compress"]) == 4
     assert len(suite.axes["seed"]) == 2
-    teacher_outputs = {ref for stage in plan.stages.values() for name, ref in stage.inputs.items() if name.startswith("teacher.")}
+    teacher_outputs = {
+        ref for stage in plan.stages.values() for name, ref in stage.inputs.items() if name.startswith("teacher.")
+    }
     assert len(teacher_outputs) == 1  # one pass of the teacher feeds every student and seed
 
 

@@ -13,7 +13,7 @@ from harness.reports.tables import (
     bullets,
     figure,
     integer,
-    ms_cell,
+    measured,
     name,
     ratio_cell,
     section,
@@ -33,10 +33,10 @@ def _ratios(report: Report) -> Lines:
         [
             name(row),
             *(ratio_cell(ratio, row.anchor) for ratio in (row.speed.forward, row.speed.request, row.speed.throughput)),
-            ms_cell(row.speed.forward_ms),
-            ms_cell(row.speed.p50_ms),
-            ms_cell(row.speed.p90_ms),
-            figure(row.speed.examples_per_s),
+            measured(row.speed.forward_ms),
+            measured(row.speed.p50_ms),
+            measured(row.speed.p90_ms),
+            measured(row.speed.examples_per_s),
         ]
         for row in report.rows
     ]
@@ -83,7 +83,7 @@ def _measurements(report: Report) -> Lines:
 
 
 def _floor(value: Figure) -> Content:
-    return value if isinstance(value, Absent) else Shown(f"±{fmt.significant(value * 100, 2)} %")
+    return value if isinstance(value, Absent) else Shown(fmt.off(value))
 
 
 def _load(measurement: Measurement) -> Content:
@@ -103,7 +103,7 @@ def _how(report: Report) -> Lines:
             "A ratio is the median over blocks of anchor's time / row's time in the same block; above 1 is faster.",
             "Noise: how far the anchor and its twin (the same artifact again) may be apart. What reaches into it: ≈ 1.",
             "Rows that differ only in how their weights were trained share a measurement of the first seed's artifact.",
-            "load: imports and model in a fresh process. Peak memory: the most that this process ever held.",
+            "load: imports and model in a fresh process. Peak memory: the most that it ever held. One reading each.",
         )
     )
 
@@ -117,8 +117,8 @@ def size_section(report: Report) -> Lines:
     rows = [
         [
             name(row),
-            figure(row.size.model_mib),
-            figure(row.size.folder_mib),
+            figure(row.size.model_mib, fmt.mib),
+            figure(row.size.folder_mib, fmt.mib),
             figure(row.size.times_smaller, fmt.times),
             integer(row.size.parameters),
             integer(row.size.parameters_without_embeddings),
@@ -142,4 +142,4 @@ def size_section(report: Report) -> Lines:
 def _mib(row: Row, kind: str) -> Content:
     if not row.size.bytes:
         return Absent("counted by no compressor of this row")
-    return Shown(fmt.significant(row.size.bytes.get(kind, 0) / MIB))
+    return Shown(fmt.mib(row.size.bytes.get(kind, 0) / MIB))

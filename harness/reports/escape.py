@@ -22,9 +22,9 @@ def plain(text: object, longest: int = LONGEST) -> str:
 
 
 def markdown(text: object) -> str:
-    """The text as itself in a table cell, a list item, a heading or a paragraph: neither markup nor HTML nor a link."""
+    """The text as itself in a table cell, a list item, a heading or a paragraph: no markup, HTML or disguised link."""
     escaped = "".join(_ENTITIES.get(c, c) for c in plain(text))
-    return _MARKUP.sub(_backslashed, escaped).replace("://", ":&#47;&#47;")
+    return _MARKUP.sub(_backslashed, escaped)
 
 
 def code(text: object) -> str:

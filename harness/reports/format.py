@@ -30,9 +30,9 @@ def half_width(interval: Interval) -> float:
 
 
 def fixed(value: float, places: int, signed: bool = False) -> str:
-    """`83.1`, `−0.4`; with `signed` `+0.4`. A zero has no sign."""
-    text = f"{abs(value):.{places}f}"
-    if not float(text):
+    """`83.1`, `−0.4`, `1,234`; with `signed` `+0.4`. A zero has no sign."""
+    text = f"{abs(value):,.{places}f}"
+    if not text.strip("0."):
         return text
     return (MINUS if value < 0 else "+" if signed else "") + text
 
@@ -54,7 +54,7 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{rounded:,.{places}f}".replace("-", MINUS)
 
 
-def ratio(interval: Interval) -> str:
+def measured(interval: Interval) -> str:
     """`7.9 [7.6, 8.1]`: two significant digits, three where the interval supports them."""
     wide = half_width(interval) > 0.02 * abs(interval.value)
     digits = 2 if wide else 3
@@ -65,6 +65,16 @@ def ratio(interval: Interval) -> str:
 def times(value: float) -> str:
     """`1`, `7.9`, `13`, `0.64`: a ratio without an interval."""
     return significant(value, 2 if value < 100 else 3).removesuffix(".0")
+
+
+def mib(value: float) -> str:
+    """`45.0`, `0.12`, `< 0.01`: sizes of files, in MiB."""
+    return "< 0.01" if 0 < value < 0.01 else significant(value, 3 if value >= 1 else 2)
+
+
+def off(value: float) -> str:
+    """How far a ratio may be off: `±0.52 %`; `÷ or × 2.6` where the two sides differ visibly."""
+    return f"±{significant(value * 100, 2)} %" if value < 0.1 else f"÷ or × {significant(1 + value, 2)}"
 
 
 def count(value: int) -> str:

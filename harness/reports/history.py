@@ -13,7 +13,8 @@ from harness.specs import CompressorSpec
 
 Json = dict[str, Any]
 WORST: Mapping[str, Any] = {"same_answer": min}  # of parity, over seeds; the greatest of all others
-_ELSEWHERE = ("use", "seconds", "changed", "parity", "sizes", "bytes", "warnings")  # not among a step's other facts
+_ELSEWHERE = ("use", "changed", "parity", "sizes", "bytes", "warnings")  # what a step's other facts are not
+_OF_THE_WORKER = ("seconds", "cpu_seconds", "threads")
 
 
 def steps(cells: Sequence[Json], label: str, registry: Registry) -> tuple[Step, ...]:
@@ -38,7 +39,7 @@ def _step(facts: Sequence[Json], label: str, registry: Registry) -> Step:
         isa_dependent=spec is not None and spec.isa_dependent,
         loud="; ".join(f"{use} on {label}: {text}" for text in dict.fromkeys(loud)),
         parity=_worst([entry["parity"] for entry in facts if entry.get("parity")]),
-        facts={name: value for name, value in facts[0].items() if name not in _ELSEWHERE},
+        facts={name: value for name, value in facts[0].items() if name not in (*_ELSEWHERE, *_OF_THE_WORKER)},
     )
 
 
@@ -88,14 +89,20 @@ def training(cells: Sequence[Json], known: Trainings) -> Training:
 
 
 def _with_teachers(cell: Json, known: Trainings) -> Figure:
-    """Each training stage among the cell's ancestors once. The record knows those of its own cells."""
+    """Each training stage of the cell and of all its teachers once.
+
+    A model may have several trainings in a record (other seeds, other axes): those of the cell's ancestors count.
+    """
     if not cell["train"]:
         return Absent("not trained here")
-    needed = frozenset(cell["ancestors"])
-    missing = [name for name in _all_teachers(cell, known) if not any(s <= needed for s in known.stages.get(name, ()))]
-    if missing:
-        return Absent(f"the training of {', '.join(missing)} is in no cell of this run")
-    return float(sum(known.seconds[key] for key in sorted(needed & known.seconds.keys())))
+    ancestors = frozenset(cell["ancestors"])
+    needed = frozenset(key for key, _ in _train_seconds(cell))
+    for name in _all_teachers(cell, known):
+        used = [stages for stages in known.stages.get(name, ()) if stages <= ancestors]
+        if not used:
+            return Absent(f"the training of {name} is in no cell of this run")
+        needed |= used[0]
+    return float(sum(known.seconds[key] for key in sorted(needed)))
 
 
 def _all_teachers(cell: Json, known: Trainings) -> list[str]:

@@ -29,7 +29,7 @@ def _source(data: Mapping[str, Any]) -> Lines:
     roles = [role for role in _ROLES if role in counts]
     sizes = ", ".join(f"{fmt.count(counts[role])} {role}" for role in roles)
     labels = f"Labels: {', '.join(markdown(label) for label in data['labels'])}." if data["labels"] else ""
-    facts: list[list[Content]] = [[key, text] for key, text in flat(data["facts"])]
+    facts: list[list[Content]] = [[key, text] for key, text in flat(data["facts"], depth=2)]
     return [
         f"Source: {markdown(data['origin'])}. Examples: {sizes}. {labels}".rstrip(),
         "",

@@ -28,9 +28,9 @@ def compressor_section(report: Report) -> Lines:
         Shown("spread"),
         Shown("same answers"),
         Shown("batch shift"),
-        "other facts",
     ]
-    return section("What the compressors did", bullets(loud), table(headers, rows, "llrrrrrrrl"), _shifts(report))
+    proofs = [_shifts(report), bullets(_other_facts(report))]
+    return section("What the compressors did", bullets(loud), table(headers, rows, "llrrrrrrr"), *proofs)
 
 
 def _unique_steps(report: Report) -> list[tuple[Row, Step]]:
@@ -46,9 +46,18 @@ def _unique_steps(report: Report) -> list[tuple[Row, Step]]:
 
 
 def _step(row: Row, step: Step) -> list[Content]:
-    facts = {key: value for key, value in step.facts.items() if key not in _COLUMNS}
-    text = ", ".join(f"{key} {value}" for key, value in flat(facts))
-    return [name(row), step.use, _nodes(step), _count(step), *(_parity(step, key) for key in _PARITY), text]
+    return [name(row), step.use, _nodes(step), _count(step), *(_parity(step, key) for key in _PARITY)]
+
+
+def _other_facts(report: Report) -> list[str]:
+    """What has no column, once for all rows of which it is true."""
+    labels: dict[tuple[str, str], list[str]] = {}
+    for row, step in _unique_steps(report):
+        facts = {key: value for key, value in step.facts.items() if key not in _COLUMNS}
+        text = ", ".join(f"{key} {value}" for key, value in flat(facts))
+        if text:
+            labels.setdefault((step.use, text), []).append(row.label)
+    return [f"{markdown(use)} ({markdown(', '.join(rows))}): {markdown(text)}" for (use, text), rows in labels.items()]
 
 
 def _nodes(step: Step) -> Content:
@@ -67,7 +76,10 @@ def _parity(step: Step, key: str) -> Content:
     value = step.parity.get(key)
     if value is None:
         return Absent("not compared")
-    return Shown(f"{fmt.fixed(value * 100, 1)} %" if key == "same_answer" else f"{value:.2g}")
+    if key == "same_answer":
+        examples = round(step.parity["examples"])
+        return Shown(f"{round(value * examples)}/{examples}")
+    return Shown(f"{value:.2g}")
 
 
 def _shifts(report: Report) -> Lines:
@@ -82,15 +94,17 @@ def _shifts(report: Report) -> Lines:
     return [note, ""]
 
 
-def flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested facts → (dotted name, text); lists of more than scalars as their length."""
+def flat(facts: Mapping[str, Any], depth: int = 9, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts → (dotted name, text), in the order of names; what lies deeper than `depth` is one text."""
     found: list[tuple[str, str]] = []
     for key in sorted(facts):
         value = facts[key]
-        if isinstance(value, Mapping):
-            found += flat(value, f"{prefix}{key}.")
-        else:
+        if not isinstance(value, Mapping):
             found.append((f"{prefix}{key}", _text(value)))
+        elif depth > 1:
+            found += flat(value, depth - 1, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", ", ".join(f"{name} {text}" for name, text in flat(value)) or "none"))
     return found
 
 
@@ -98,7 +112,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.3g}"
     if isinstance(value, list | tuple):
         scalars = all(isinstance(entry, str | int | float) for entry in value)
         shown = " ".join(map(str, value[:8])) + (" …" if len(value) > 8 else "") if scalars else f"{len(value)} entries"

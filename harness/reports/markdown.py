@@ -18,8 +18,8 @@ from harness.reports.tables import (
     Shown,
     figure,
     header,
+    measured,
     metric_column,
-    ms_cell,
     points,
     ratio_cell,
     table,
@@ -65,11 +65,14 @@ def main_table(report: Report) -> Lines:
         (header(metric.name, metric.unit, metric.higher_is_better), _scores(report)),
         (Shown(f"Δ to anchor, {points(report)}"), _differences(report)),
         *_kept(report),
-        (Shown("model file, MiB ↓"), [figure(row.size.model_mib) for row in rows]),
+        (Shown("model file, MiB ↓"), [figure(row.size.model_mib, fmt.mib) for row in rows]),
         (Shown("× smaller ↑"), [figure(row.size.times_smaller, fmt.times) for row in rows]),
-        (Shown("× faster ↑"), [ratio_cell(row.speed.forward, row.anchor) for row in rows]),
-        (Shown("request p50, ms ↓"), [ms_cell(row.speed.p50_ms) for row in rows]),
     ]
+    if report.run["measure"]["speed"] is not None:
+        columns += [
+            (Shown("× faster ↑"), [ratio_cell(row.speed.forward, row.anchor) for row in rows]),
+            (Shown("request p50, ms ↓"), [measured(row.speed.p50_ms) for row in rows]),
+        ]
     if any(row.status != "ok" for row in rows):
         columns.append((Shown("status"), [row.status for row in rows]))
     align = ("l" * left).ljust(len(columns), "r")

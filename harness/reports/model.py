@@ -71,7 +71,7 @@ class Speed:
     forward_ms: Ranged  # median over blocks of the mean per example
     p50_ms: Ranged  # of requests
     p90_ms: Ranged
-    examples_per_s: Figure  # batch, text to answer: median over blocks
+    examples_per_s: Ranged  # batch, text to answer: median over blocks
     load_ms: Figure  # imports and loading in a fresh process
     first_answer_ms: Figure
     peak_mib: Figure

@@ -47,15 +47,19 @@ def _metric_columns(metric: Metric, rows: Sequence[Row]) -> list[tuple[str, Sequ
         (Shown(f"Δ, {unit}"), metric_column([s.difference for s in scores], metric.unit, signed=True)),
     ]
     if any(len(score.by_seed) > 1 for score in scores):
-        columns.append((Shown(f"{markdown(metric.name)} by seed"), [_by_seed(s.by_seed, metric.unit) for s in scores]))
+        columns.append((Shown(f"{markdown(metric.name)} by seed"), [_by_seed(row, metric) for row in rows]))
     return columns
 
 
-def _by_seed(values: Mapping[str, float], unit: str) -> Content:
+def _by_seed(row: Row, metric: Metric) -> Content:
+    """`80.2 · 79.8`; a row that lacks one says which seeds it has."""
+    values = row.quality[metric.name].by_seed
     if not values:
         return Absent("no score: see the problems below")
-    shown = (f"{value * 100:.1f}" if unit == PERCENT else fmt.significant(value, 4) for value in values.values())
-    return Shown(" · ".join(shown))
+    percent = metric.unit == PERCENT
+    shown = {seed: f"{v * 100:.1f}" if percent else fmt.significant(v, 4) for seed, v in values.items()}
+    whole = len(values) == row.seeds
+    return Shown(" · ".join(text if whole else f"seed {markdown(seed)}: {text}" for seed, text in shown.items()))
 
 
 def _method(report: Report) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from harness.reports.model import Absent, Figure, Measurement, Ranged, Ratio, Size, Speed
 from harness.statistics import Interval, is_noise, median_ratio, noise_floor, percentile, samples_needed
 
@@ -33,7 +31,7 @@ def speed(document: Json, name: str, measurement: str, floors: Mapping[str, Figu
         forward_ms=_quantile(_times(result, "forward"), 0.5, confidence),
         p50_ms=_quantile(requests, 0.5, confidence),
         p90_ms=_quantile(requests, 0.9, confidence),
-        examples_per_s=_throughput(_times(result, "throughput")),
+        examples_per_s=_throughput(_quantile(_times(result, "throughput"), 0.5, confidence)),
         load_ms=_figure(result["cold_start"].get("load_ms")),
         first_answer_ms=_figure(result["cold_start"].get("first_answer_ms")),
         peak_mib=_figure(result["memory"].get("peak_mib")),
@@ -102,7 +100,7 @@ def size(cells: Sequence[Json], anchor: Figure) -> Size:
 def _smaller(anchor: Figure, model: Figure) -> Figure:
     if isinstance(model, Absent):
         return model
-    return Absent("the anchor has no artifact") if isinstance(anchor, Absent) else anchor / model
+    return Absent("no artifact of the anchor in this run") if isinstance(anchor, Absent) else anchor / model
 
 
 def unmeasured(why: Absent) -> Speed:
@@ -148,7 +146,7 @@ def _unasked(kind: str) -> Absent:
 
 def _quantile(samples: Sequence[float], q: float, confidence: float) -> Ranged:
     if not samples:
-        return Absent("the workload 'single' was not asked for")
+        return Absent("its workload was not asked for")
     found = percentile(samples, q, confidence)
     if found is None:
         needed = samples_needed(q, confidence)
@@ -156,8 +154,8 @@ def _quantile(samples: Sequence[float], q: float, confidence: float) -> Ranged:
     return found
 
 
-def _throughput(ms: Sequence[float]) -> Figure:
-    return float(1000 / np.median(ms)) if ms else _unasked("throughput")
+def _throughput(ms: Ranged) -> Ranged:
+    return ms if isinstance(ms, Absent) else Interval(1000 / ms.value, 1000 / ms.high, 1000 / ms.low)
 
 
 def _figure(value: Any) -> Figure:

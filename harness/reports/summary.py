@@ -129,7 +129,7 @@ def _rehearsed(rows: Sequence[Row]) -> str:
 
 def _nothing(rows: Sequence[Row], anchor: Row | None) -> str:
     if anchor is None:
-        return f"The anchor is not among the {len(rows)} rows, so nothing can be compared."
+        return f"The anchor is not among the {len(rows)} rows: nothing can be said about what they keep of it."
     if len(rows) == 1 and _has_result(anchor):
         return f"{anchor.label} is the only row: there is nothing to compare it with."
     cells, done = sum(row.seeds for row in rows), sum(row.seeds_ok for row in rows)

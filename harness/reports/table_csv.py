@@ -75,7 +75,7 @@ def _speed(row: Row) -> Iterator[Field]:
     yield from _ranged("forward_ms", row.speed.forward_ms)
     yield from _ranged("request_p50_ms", row.speed.p50_ms)
     yield from _ranged("request_p90_ms", row.speed.p90_ms)
-    yield from _figure("throughput_examples_per_s", row.speed.examples_per_s)
+    yield from _ranged("throughput_examples_per_s", row.speed.examples_per_s)
     yield from _figure("load_ms", row.speed.load_ms)
     yield from _figure("first_answer_ms", row.speed.first_answer_ms)
     yield from _figure("peak_memory_mib", row.speed.peak_mib)

@@ -108,7 +108,7 @@ def ratio_cell(ratio: Ratio, anchor: bool = False) -> Content:
         return ratio.interval
     if anchor:
         return Shown("1")
-    return Shown("≈ 1" if ratio.noise else fmt.ratio(ratio.interval))
+    return Shown("≈ 1" if ratio.noise else fmt.measured(ratio.interval))
 
 
 def figure(value: Figure, show: Callable[[float], str] = fmt.significant) -> Content:
@@ -116,9 +116,9 @@ def figure(value: Figure, show: Callable[[float], str] = fmt.significant) -> Con
     return value if isinstance(value, Absent) else Shown(show(value))
 
 
-def ms_cell(value: Ranged) -> Content:
+def measured(value: Ranged) -> Content:
     """`3.1 [3.0, 3.3]`."""
-    return value if isinstance(value, Absent) else Shown(fmt.ratio(value))
+    return value if isinstance(value, Absent) else Shown(fmt.measured(value))
 
 
 def integer(value: Figure) -> Content:

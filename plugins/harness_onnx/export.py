@@ -40,12 +40,13 @@ class OnnxExport:
     def compress(self, request: CompressRequest) -> Facts:
         """Write `model.onnx`. StageError when export fails or its answers differ from the model's by over 1e-3."""
         model = request.student().eval()
-        batches = samples(request.arrays[0], int(request.artifact["max_length"]))
+        longest = int(request.artifact["max_length"])
+        batches = samples(request.arrays[0], longest)
         additive = request.params.mask == "additive" and takes_additive_mask(model, batches[-1])
         wrapper = Wrapper(model, tuple(batches[0]), additive).eval()
         expected = [wrapper.answer(batch) for batch in batches]
         exporter = "torchscript" if is_recurrent(model) else "dynamo"
-        raw = export(wrapper, resized(batches[0], 2, 8), list(expected[0]), exporter)
+        raw = export(wrapper, resized(batches[0], 2, min(8, longest)), list(expected[0]), exporter)
         graph = optimise(raw) if request.params.optimise else raw
         save(graph, request.out / MODEL)
         return {
@@ -127,9 +128,14 @@ def takes_additive_mask(model: torch.nn.Module, arrays: Arrays) -> bool:
             got = outputs(model(**{**plain, _MASK: additive_mask(plain[_MASK])}))
         except (RuntimeError, ValueError, IndexError, TypeError):
             return False  # pools by the mask, or packs by it
-    return all(
-        value.shape == got[name].shape and torch.allclose(value, got[name], atol=1e-5) for name, value in wanted.items()
-    )
+    return all(_alike(value, got[name]) for name, value in wanted.items())
+
+
+def _alike(wanted: torch.Tensor, got: torch.Tensor) -> bool:
+    """Equal but for rounding, relative to the largest logit: random weights give small ones, trained weights large."""
+    if wanted.shape != got.shape:
+        return False
+    return bool((wanted - got).abs().max() <= 1e-4 * wanted.abs().max() + 1e-6)
 
 
 def is_recurrent(model: torch.nn.Module) -> bool:
@@ -210,7 +216,7 @@ def parity(session: OnnxSession, batches: Sequence[Arrays], expected: Sequence[d
     worst = 0.0
     for arrays, wanted in zip(batches, expected, strict=True):
         got = _run(session, arrays)
-        difference = max(float(np.abs(got[name] - value).max()) for name, value in wanted.items())
+        difference = float(np.max([np.abs(got[name] - value).max() for name, value in wanted.items()]))  # keeps NaN
         if not difference <= TOLERANCE:
             found = f"differs from its model by {difference:.2g} (allowed: {TOLERANCE})"
             msg = f"the exported graph {found} on a {_shape(arrays)} batch."

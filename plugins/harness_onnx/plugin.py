@@ -49,7 +49,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         produces="onnx",
         factory="harness_onnx.export:OnnxExport",
         params=ExportParams,
-        libraries=("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "optimum"),
+        libraries=("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "optimum"),
         reference="https://docs.pytorch.org/docs/stable/onnx_export.html",
     )
     yield CompressorSpec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -151,7 +152,7 @@ def _read_parquet(path: Path, _: str | None) -> Iterator[Row]:
     import datasets  # half a second and pyarrow: only for those who have such a file
 
     try:
-        stream = datasets.load_dataset("parquet", data_files=str(path), split="train", streaming=True)
+        stream = datasets.load_dataset("parquet", data_files=glob.escape(str(path)), split="train", streaming=True)
         for number, cells in enumerate(stream, start=1):
             yield Row(f"{path}: row {number}", number, dict(cells))
     except (OSError, ValueError) as error:

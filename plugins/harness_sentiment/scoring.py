@@ -72,8 +72,9 @@ def class_details(samples: np.ndarray, labels: tuple[str, ...]) -> Facts:
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Logits [C] → probabilities [C], without overflow."""
     wide = np.asarray(logits, dtype=np.float64)
-    powers: np.ndarray = np.exp(wide - wide.max())
-    return powers / powers.sum()
+    powers = np.exp(wide - wide.max())
+    probabilities: np.ndarray = powers / powers.sum()
+    return probabilities
 
 
 def _one_hot(ids: np.ndarray, classes: int) -> np.ndarray:
@@ -81,4 +82,5 @@ def _one_hot(ids: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _ratio(above: np.ndarray, below: np.ndarray, undefined: float = np.nan) -> np.ndarray:
-    return np.divide(above, below, out=np.full(above.shape, undefined), where=below > 0)
+    ratio: np.ndarray = np.divide(above, below, out=np.full(above.shape, undefined), where=below > 0)
+    return ratio

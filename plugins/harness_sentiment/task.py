@@ -83,7 +83,7 @@ class Sentiment:
         """Class order, per-class scores and the confusion matrix (rows: gold)."""
         return class_details(samples, labels)
 
-    def answer(self, example: Example, output: np.ndarray, labels: tuple[str, ...]) -> Facts:  # noqa: ARG002
+    def answer(self, example: Example, output: np.ndarray, labels: tuple[str, ...]) -> Facts:
         """Logits [C] → the class and the probability of each."""
         scores = softmax(np.asarray(output).reshape(-1))
         return {

@@ -64,6 +64,4 @@ def harness_compressors():
 
 @hookimpl
 def harness_runtimes():
-    yield RuntimeSpec(
-        name="toy", summary="numpy", version=1, formats=("toy",), factory="toy_harness.toy:ToyRuntime"
-    )
+    yield RuntimeSpec(name="toy", summary="numpy", version=1, formats=("toy",), factory="toy_harness.toy:ToyRuntime")

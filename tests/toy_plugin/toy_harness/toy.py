@@ -28,8 +28,12 @@ class ToyTask:
         ran("prepare")
         rng = np.random.default_rng(0)
         texts = ["".join(rng.choice(["a", "b"], size=rng.integers(3, 9))) for _ in range(3 * params.examples)]
-        examples = [{"id": str(i), "text": t, "label": "a" if t.count("a") > len(t) / 2 else "b"} for i, t in enumerate(texts)]
-        return Prepared({role: examples[n :: len(roles)] for n, role in enumerate(roles)}, ("a", "b"), {"made": len(texts)})
+        examples = [
+            {"id": str(i), "text": t, "label": "a" if t.count("a") > len(t) / 2 else "b"} for i, t in enumerate(texts)
+        ]
+        return Prepared(
+            {role: examples[n :: len(roles)] for n, role in enumerate(roles)}, ("a", "b"), {"made": len(texts)}
+        )
 
     def input(self, example):
         return example["text"]
