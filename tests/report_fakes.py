@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import functools
+import re
+from dataclasses import asdict, replace
 
 import numpy as np
 
+from harness.plugins import build_registry
 from harness.records import Records
+from harness.reports import summarise
 from harness.specs import CompressorSpec, Metric, TaskSpec
 from harness.suite.types import SpeedConfig
 
@@ -253,3 +257,43 @@ def records(**run):
     cells = [cell(model, chain, seed) for model in MODELS for chain in CHAINS for seed in SEEDS]
     measured = {f"measure-{name}": measurement(f"measure-{name}", MODELS[name][4]) for name in ("teacher", "lstm")}
     return Records(run_document(**run), measured, cells)
+
+
+REGISTRY = build_registry(specs())
+
+
+@functools.cache
+def plain_report():
+    return summarise(records(), REGISTRY)
+
+
+def report(**run):
+    return summarise(records(**run), REGISTRY) if run else plain_report()
+
+
+def row(found, label):
+    return next(r for r in found.rows if r.label == label)
+
+
+def change(records, where, **changes):
+    """The record with every cell that matches `where` changed."""
+    hit = [all(cell["axes"][n] == v for n, v in where.items()) for cell in records.cells]
+    assert any(hit)
+    return replace(records, cells=[{**c, **changes} if h else c for c, h in zip(records.cells, hit, strict=True)])
+
+
+def tables(text):
+    """Every pipe table as a list of rows of cells."""
+    found, rows = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+        elif rows:
+            found.append(rows)
+            rows = []
+    return found
+
+
+def part(text, title):
+    """A section's lines."""
+    return text.split(f"## {title}\n")[1].split("\n## ")[0]

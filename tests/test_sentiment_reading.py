@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from harness_sentiment.plugin import RuReviewsParams, SentimentParams
-from harness_sentiment.task import Sentiment
 from pydantic import ValidationError
 
 from harness import AssetError, Prepared, Source
+from harness_sentiment.plugin import RuReviewsParams, SentimentParams
+from harness_sentiment.task import Sentiment
 
 ROLES = ("train", "dev", "test")
 
@@ -156,7 +156,9 @@ def test_named_columns_and_a_wrong_one(tmp_path):
     write(tmp_path, "reviews.csv", table(head="body,stars"))
     data = prepare(tmp_path, text="body", label="stars")
     assert data.labels == ("bad", "good")
-    assert "task.label: there is no column 'star'. Did you mean 'stars'?" in failure(tmp_path, text="body", label="star")
+    assert "task.label: there is no column 'star'. Did you mean 'stars'?" in failure(
+        tmp_path, text="body", label="star"
+    )
 
 
 def test_ids_must_be_unique(tmp_path):
@@ -280,7 +282,15 @@ def test_wrong_delimiter_is_hinted(tmp_path):
 
 def test_line_breaks_huge_cells_byte_order_mark_and_odd_separators(tmp_path):
     limit = csv.field_size_limit()
-    texts = ["two\nlines", "x" * 200_000, "tab\there", "line\u2028separator\x85next", "quote \" and ''", "эмодзи 👍", "a"]
+    texts = [
+        "two\nlines",
+        "x" * 200_000,
+        "tab\there",
+        "line\u2028separator\x85next",
+        "quote \" and ''",
+        "эмодзи 👍",
+        "a",
+    ]
     body = "".join(f'"{text.replace(chr(34), chr(34) * 2)}",{"ab"[i % 2]}\n' for i, text in enumerate(texts))
     write(tmp_path, "reviews.csv", "\ufefftext,label\n" + body)
     data = prepare(tmp_path, dev=1, test=1)

@@ -39,9 +39,8 @@ def _unique_steps(report: Report) -> list[tuple[Row, Step]]:
     for row in report.rows:
         others = {axis: value for axis, value in row.axes.items() if axis != "compress"}
         for step in row.steps:
-            found.setdefault(
-                repr((others, step.use, sorted(step.facts.items()), sorted(step.parity.items()))), (row, step)
-            )
+            same = repr((others, step.use, sorted(step.facts.items()), sorted(step.parity.items())))
+            found.setdefault(same, (row, step))
     return list(found.values())
 
 

@@ -18,16 +18,16 @@ def to_samples(gold: Sequence[int | None], outputs: Sequence[np.ndarray], classe
     if missing:
         msg = f"{missing} of {len(gold)} examples have no label: they cannot be scored"
         raise StageError(msg)
-    logits = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)  # [n, C]
-    if len(outputs) != len(gold) or (len(gold) and logits.shape[1] != classes):
-        msg = f"outputs of shape {logits.shape} for {len(gold)} examples of {classes} classes"
+    if len(outputs) != len(gold) or any(np.shape(output) != (classes,) for output in outputs):
+        shapes = sorted({np.shape(output) for output in outputs})
+        msg = f"{len(outputs)} outputs of shape {shapes} for {len(gold)} examples of {classes} classes"
         raise StageError(msg)
+    logits = np.array(outputs, dtype=np.float64).reshape(-1, classes)  # [n, C]
     broken = int((~np.isfinite(logits)).any(axis=1).sum())
     if broken:
         msg = f"{broken} of {len(gold)} outputs are not finite: the model diverged or its artifact is damaged"
         raise StageError(msg)
-    predicted = logits.argmax(axis=1) if len(gold) else np.empty(0)
-    return np.stack([np.asarray(gold, dtype=np.float64), predicted.astype(np.float64)], axis=1)
+    return np.stack([np.array(gold, dtype=np.float64), logits.argmax(axis=1).astype(np.float64)], axis=1)
 
 
 def weighted_metrics(samples: np.ndarray, weights: np.ndarray, classes: int) -> dict[str, np.ndarray]:
