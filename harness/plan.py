@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.assets import Missing, Places
 from harness.keys import Ref, Stage, digest
 from harness.plugins import Registry
-from harness.suite.types import Cell, Suite
+from harness.suite.types import Cell, Suite, TaskConfig
 
 Weights = Literal["given", "random"]
 
@@ -41,10 +41,15 @@ class CellPlan:
     subject: str | None = None
 
     @property
+    def work(self) -> tuple[str, ...]:
+        """Its own stages without the measurement, which it shares with others."""
+        named = (self.build, *self.train, *self.compress, self.predict, self.score)
+        return tuple(key for key in named if key)
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """Its own stages, in the order in which data flows."""
-        named = (self.build, *self.train, *self.compress, self.predict, self.score, self.measure)
-        return tuple(key for key in named if key)
+        return (*self.work, self.measure) if self.measure else self.work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,12 @@ class Plan:
     cells: tuple[CellPlan, ...]
     stages: Mapping[str, Stage]
     missing: tuple[Missing, ...] = ()
+
+    def merged(self, other: Plan) -> Plan:
+        """This plan with those cells taken from another one that plans some of them anew."""
+        anew = {plan.cell: plan for plan in other.cells}
+        cells = tuple(anew.get(plan.cell, plan) for plan in self.cells)
+        return replace(self, cells=cells, stages={**self.stages, **other.stages})
 
     def ancestors(self, keys: tuple[str, ...]) -> list[str]:
         """The given stages and all that they need, inputs first."""
@@ -74,3 +85,8 @@ class Plan:
 def suite_digest(suite: Suite) -> str:
     """Identity of a suite's text and overrides, for records."""
     return digest([suite.text, list(suite.overrides)])
+
+
+def task_params(task: TaskConfig) -> dict[str, Any]:
+    """A task's params as JSON, in full."""
+    return task.params.model_dump(mode="json")

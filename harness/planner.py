@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.assets import Asset, Missing, find_data, find_model
 from harness.errors import SuiteError
 from harness.keys import Ref, Stage, identity_params
-from harness.plan import CellPlan, Context, Plan
+from harness.plan import CellPlan, Context, Plan, task_params
+from harness.plan_measure import add_measurements
 from harness.specs import CompressorSpec, Spec
 from harness.suite.bind import bind
-from harness.suite.types import AxisValue, Cell, ChainStep, ModelConfig, SpeedConfig, StepConfig, Suite, TaskConfig
+from harness.suite.types import Cell, ChainStep, ModelConfig, StepConfig, Suite, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Planner:
                 params={**identity_params(spec, task.params), "roles": roles},
                 data={"source": asset.fingerprint if isinstance(asset, Asset) else f"missing:{source}"},
                 libraries=self.libraries(spec),
-                options={"task": task.use, "params": _dump(task), "asset": _asset_json(asset)},
+                options={"task": task.use, "params": task_params(task), "asset": _asset_json(asset)},
                 label=f"prepare {data or task.use}",
             )
         )
@@ -116,7 +117,7 @@ class Planner:
                 options={
                     "student": model.use,
                     "head": self.context.registry.task(task.use).head,
-                    "task": {"use": task.use, "params": _dump(task)},
+                    "task": {"use": task.use, "params": task_params(task)},
                     "params": model.params.model_dump(mode="json"),
                     "assets": {n: str(a.path) for n, a in assets.items() if isinstance(a, Asset)},
                     "max_length": task.max_length,
@@ -198,7 +199,7 @@ class Planner:
                     "distiller": step.distil,
                     "params": step.params.model_dump(mode="json"),
                     "loop": step.loop.model_dump(mode="json"),
-                    "task": {"use": task.use, "params": _dump(task)},
+                    "task": {"use": task.use, "params": task_params(task)},
                 },
                 label=f"train {model.name}{'' if step.name == 'train' else '.' + step.name} seed {seed}",
             )
@@ -221,7 +222,7 @@ class Planner:
                 options={
                     "compressor": step.use,
                     "params": step.params.model_dump(mode="json"),
-                    "task": {"use": task.use, "params": _dump(task)},
+                    "task": {"use": task.use, "params": task_params(task)},
                 },
                 label=f"compress {label} with {step.use}",
             )
@@ -241,7 +242,7 @@ class Planner:
                 inputs={"artifact": artifact, "data": data},
                 libraries=self.libraries(runtime),
                 facets={"isa": self.context.machine["isa"]} if any(spec.isa_dependent for spec in specs) else {},
-                options={"task": {"use": task.use, "params": _dump(task)}},
+                options={"task": {"use": task.use, "params": task_params(task)}},
                 label=f"predict {label} on {data.output}",
             )
         )
@@ -299,78 +300,10 @@ class Planner:
                 component=self.component("task", task.use),
                 version=spec.version,
                 inputs={"predictions": Ref(predicted.key), "data": test, "meta": Ref(test.key, "meta")},
-                options={"task": {"use": task.use, "params": _dump(task)}},
+                options={"task": {"use": task.use, "params": task_params(task)}},
                 label=predicted.label.replace("predict", "score", 1),
             )
         )
-
-    # ---------------------------------------------------------------------------------------------------------- measure
-
-    def measure(self, cells: tuple[CellPlan, ...], speed: SpeedConfig) -> tuple[CellPlan, ...]:
-        """One stage per group: the anchor, its twin, and every chain of models that share a start.
-
-        Rows that differ only in how their weights were trained have one start, so they share a measurement.
-        """
-        anchor = self._anchor()
-        groups: dict[str, dict[str, CellPlan]] = {}
-        for plan in cells:
-            if plan.artifact and plan.cell["seed"] == self.first_seed:
-                groups.setdefault(str(plan.build), {}).setdefault(str(plan.cell["compress"]), plan)
-        stages = {build: self._measure(anchor, rows, speed) for build, rows in groups.items()}
-        first = {plan.cell.row: plan for plan in cells if plan.cell["seed"] == self.first_seed}
-        return tuple(self._measured(plan, first, groups, stages, anchor) for plan in cells)
-
-    def _anchor(self) -> CellPlan:
-        wanted = self.suite.anchor.items()
-        for cell in self.suite.cells:
-            axes = dict(cell.axes)
-            if axes["seed"] == self.first_seed and all(axes.get(name) == value for name, value in wanted):
-                plan = self.cell(cell)
-                if plan.artifact:
-                    return plan
-        msg = f"suite.anchor: {dict(wanted)} is not a cell that can run; name another row"
-        raise SuiteError(msg)
-
-    def _measure(self, anchor: CellPlan, rows: Mapping[str, CellPlan], speed: SpeedConfig) -> Stage:
-        task, _ = bind(self.suite, anchor.cell)
-        role = "dev" if "dev" in self.context.registry.task(task.use).roles else "test"
-        subjects = {f"row.{name}": plan.artifact for name, plan in rows.items() if plan.artifact != anchor.artifact}
-        model = str(next(iter(rows.values())).cell["model"])
-        runtimes = {spec.name: spec for entry in self.context.registry.components["runtime"] if (spec := entry.spec)}
-        libraries = {k: v for spec in runtimes.values() for k, v in self.libraries(spec).items()}
-        refs = {name: ref for name, ref in subjects.items() if ref}
-        return self.add(
-            Stage(
-                kind="measure",
-                component="core",
-                version=1,
-                params=asdict(speed),
-                seed=0,
-                inputs={"anchor": anchor.artifact or Ref(""), "data": Ref(self.prepare(task).key, role), **refs},
-                libraries=libraries,
-                facets={"machine": self.context.machine["identity"]},
-                options={"task": {"use": task.use, "params": _dump(task)}},
-                label=f"measure {model}",
-                exclusive=True,
-            )
-        )
-
-    @staticmethod
-    def _measured(
-        plan: CellPlan,
-        first: Mapping[tuple[tuple[str, AxisValue], ...], CellPlan],
-        groups: Mapping[str, Mapping[str, CellPlan]],
-        stages: Mapping[str, Stage],
-        anchor: CellPlan,
-    ) -> CellPlan:
-        """Point the cell at the subject that stands for its row: the first of its group with the same chain."""
-        like = first.get(plan.cell.row)
-        if plan.artifact is None or like is None or like.artifact is None:
-            return plan
-        chain = str(plan.cell["compress"])
-        measured = groups[str(like.build)][chain]
-        subject = "anchor" if measured.artifact == anchor.artifact else f"row.{chain}"
-        return replace(plan, measure=stages[str(like.build)].key, subject=subject)
 
 
 def make_plan(suite: Suite, context: Context, selected: Sequence[Cell] | None = None) -> Plan:
@@ -381,12 +314,8 @@ def make_plan(suite: Suite, context: Context, selected: Sequence[Cell] | None = 
     planner = Planner(suite, context)
     cells = tuple(planner.cell(cell) for cell in (suite.cells if selected is None else selected))
     if suite.measure.speed and any(plan.artifact for plan in cells):
-        cells = planner.measure(cells, suite.measure.speed)
+        cells = add_measurements(planner, cells, suite.measure.speed)
     return Plan(suite=suite, cells=cells, stages=planner.stages, missing=tuple(planner.missing.values()))
-
-
-def _dump(task: TaskConfig) -> dict[str, Any]:
-    return task.params.model_dump(mode="json")
 
 
 def _asset_json(asset: Asset | Missing) -> dict[str, Any]:

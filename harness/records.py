@@ -159,7 +159,6 @@ def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Ou
         "status": status,
         "reason": reason,
         "failed_stage": failed,
-        "log": outcomes[failed].log if failed in outcomes else "",
         "retry": f"{facts.command} --only {planned.cell.id}",
         "quality": _quality(score, store) if score else None,
         "artifact": _artifact(planned, store),
@@ -167,17 +166,21 @@ def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Ou
         "compress": [_facts(key, store) for key in planned.compress if store.entry(key)],
         "measure": measure,
         "subject": planned.subject,
+        "unmeasured": _unmeasured(planned, plan, outcomes),
         "stages": {plan.stages[key].kind + f".{n}": key for n, key in enumerate(planned.keys)},
         "ancestors": plan.ancestors(planned.keys),
     }
 
 
 def _status(planned: CellPlan, plan: Plan, outcomes: Mapping[str, Outcome]) -> tuple[str, str, str]:
-    """A cell is failed when a stage of its own failed, not run when something that it needs did."""
+    """A cell is failed when a stage of its own failed, not run when something that it needs did.
+
+    What cannot be measured is still ok: its speed alone is missing, with the reason.
+    """
     if planned.skipped:
         return "skipped", planned.skipped, ""
-    for key in plan.ancestors(planned.keys):
-        outcome = outcomes.get(key, Outcome(status="not run", reason="the run was stopped"))
+    for key in plan.ancestors(planned.work):
+        outcome = _outcome(key, outcomes)
         if outcome.status == "failed":
             own = key in planned.keys
             reason = f"{plan.stages[key].label}: {outcome.reason}"
@@ -185,6 +188,18 @@ def _status(planned: CellPlan, plan: Plan, outcomes: Mapping[str, Outcome]) -> t
         if outcome.status == "not run":
             return "not run", outcome.reason, key
     return "ok", "", ""
+
+
+def _unmeasured(planned: CellPlan, plan: Plan, outcomes: Mapping[str, Outcome]) -> str:
+    """Why the cell has no speed; empty when it has."""
+    if planned.measure is None:
+        return "speed is not measured in this suite" if plan.suite.measure.speed is None else "nothing to measure"
+    outcome = _outcome(planned.measure, outcomes)
+    return "" if outcome.status in ("ok", "cached") else outcome.reason
+
+
+def _outcome(key: str, outcomes: Mapping[str, Outcome]) -> Outcome:
+    return outcomes.get(key, Outcome(status="not run", reason="the run was stopped"))
 
 
 def _quality(key: str, store: Store) -> Json:

@@ -200,6 +200,7 @@ def cell(model, chain, seed, **changes):
         "train": [training(distil, seed)],
         "compress": [step(use) for use in CHAINS[chain]],
         "measure": f"measure-{'lstm' if 'lstm' in model else 'teacher'}",
+        "unmeasured": "",
         "subject": "anchor" if (model, chain) == ("teacher", "none") else f"row.{chain}",
         "stages": {"build.0": f"build-{model}-{seed}", "train.1": train, "score.3": f"score-{name}"},
         "ancestors": ["train-teacher-1", train],  # by way of the measurement, too

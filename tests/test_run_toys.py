@@ -34,12 +34,13 @@ def suite(project) -> str:
 
 def quality(project, name: str = "toys"):
     """Everything in the report that is not about time."""
-    records = [json.loads(line) for line in (project.folder / f"reports/{name}.records.jsonl").read_text().splitlines()]
-    return [
-        {k: cell[k] for k in ("cell", "status", "quality", "artifact", "stages", "reason")}
-        for cell in records
-        if cell["kind"] == "cell"
-    ]
+    fields = ("cell", "status", "quality", "artifact", "stages", "reason")
+    return [{field: cell[field] for field in fields} for cell in records(project, "cell", name)]
+
+
+def records(project, kind: str, name: str = "toys"):
+    lines = (project.folder / f"reports/{name}.records.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if line["kind"] == kind]
 
 
 def test_a_run_shares_stages_and_a_second_one_runs_none(project):
@@ -197,13 +198,24 @@ def test_a_flipped_byte_is_found_and_made_again(project):
 def test_measuring_and_every_column_of_speed(project, suite):
     project.write(suite.replace("speed = false", f"[measure.speed]\n{SLOW}").replace("[measure]\n", ""))
     project.harness("run", "toys.toml")
-    lines = [json.loads(line) for line in (project.folder / "reports/toys.records.jsonl").read_text().splitlines()]
-    measured = [line for line in lines if line["kind"] == "measurement"]
+    measured = records(project, "measurement")
     assert len(measured) == 2  # one per model; rounded and plain stand in one
     assert {name for line in measured for name in line["rows"]} == {"row.none", "row.round"}
     assert all(len(row["workloads"]["single"]["forward_ms"]) == 3 for line in measured for row in line["rows"].values())
     again = project.harness("run", "toys.toml")
     assert "stages: 0 done" in again.err
+
+
+def test_a_failed_row_leaves_its_group_measured(project, suite):
+    text = with_trouble(suite, "raise")
+    project.write(text.replace("speed = false", f"[measure.speed]\n{SLOW}").replace("[measure]\n", ""))
+    done = project.harness("run", "toys.toml", code=1)
+    assert "1 failed" in done.err
+    found = {cell["cell"]: cell for cell in records(project, "cell")}
+    assert found["model=plain,compress=round,seed=42"]["unmeasured"] == ""
+    assert found["model=plain,compress=trouble,seed=42"]["status"] == "failed"
+    (measured,) = records(project, "measurement")
+    assert set(measured["rows"]) == {"row.round"}
 
 
 def test_only_selects_cells_and_still_measures_the_anchor(project, suite):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,9 +62,9 @@ class Opened:
     command: str  # how to run it again
     machine: dict[str, Any]
 
-    def plan(self) -> Plan:
-        """The plan of the selected cells."""
-        return make_plan(self.suite, self.context, self.cells)
+    def plan(self, cells: Sequence[Cell] | None = None) -> Plan:
+        """The plan of the selected cells, or of some of them."""
+        return make_plan(self.suite, self.context, self.cells if cells is None else cells)
 
     @property
     def report_name(self) -> str:

@@ -22,6 +22,7 @@ from harness.plan import Plan, Weights
 from harness.records import Records, RunFacts, make_records
 from harness.runner import Outcome, Runner
 from harness.store import Store
+from harness.suite import Cell
 
 
 @click.command(
@@ -59,7 +60,7 @@ def command(
     plan = provide(opened, opened.plan())
     store = open_store()
     talk(f"{opened.suite.name}: {len(plan.cells)} cells, {len(plan.stages)} stages; store {store.root}")
-    outcomes = execute(plan, store, workers, fail_fast=fail_fast)
+    plan, outcomes = execute(opened, plan, store, workers, fail_fast=fail_fast)
     seconds = time.monotonic() - clock
     facts = RunFacts(
         mode=opened.mode,
@@ -70,7 +71,8 @@ def command(
         versions=versions(LIBRARIES),
     )
     records = make_records(plan, store, outcomes, opened.registry, facts)
-    return finish(opened, records, reports, counts(dict(outcomes), seconds), as_json=as_json)
+    logs = {key: outcome.log for key, outcome in outcomes.items() if outcome.log}
+    return finish(opened, records, reports, counts(dict(outcomes), seconds), logs, as_json=as_json)
 
 
 def provide(opened: Opened, plan: Plan) -> Plan:
@@ -96,20 +98,49 @@ def _fetch(missing: Missing) -> str | None:
     return None
 
 
-def execute(plan: Plan, store: Store, workers: int | None, *, fail_fast: bool) -> Mapping[str, Outcome]:
-    """Run the plan on this machine, watched."""
+def execute(
+    opened: Opened, plan: Plan, store: Store, workers: int | None, *, fail_fast: bool
+) -> tuple[Plan, Mapping[str, Outcome]]:
+    """Run the plan on this machine, watched.
+
+    A row that failed would leave its whole group unmeasured; so the others are planned and measured without it.
+    """
     cores = detect().identity.logical_cores
     capacity = workers or min(cores, 4)
     store.create()
     executor = LocalExecutor(store, capacity, max(1, cores // capacity))
     try:
-        with make_display(plan) as display:
-            return Runner(plan, store, executor, display, fail_fast).run()
+        outcomes = _watched(Runner(plan, store, executor, fail_fast=fail_fast))
+        rest = _without_failures(plan, outcomes)
+        if rest and not fail_fast:
+            again = opened.plan(rest)
+            outcomes = {**outcomes, **_watched(Runner(again, store, executor))}
+            plan = plan.merged(again)
+        return plan, outcomes
     finally:
         executor.close()
 
 
-def finish(opened: Opened, records: Records, reports: Path, summary: str, *, as_json: bool) -> int:
+def _watched(runner: Runner) -> Mapping[str, Outcome]:
+    with make_display(runner.plan) as display:
+        runner.observe = display
+        return runner.run()
+
+
+def _without_failures(plan: Plan, outcomes: Mapping[str, Outcome]) -> tuple[Cell, ...]:
+    """The cells whose own work is done but which could not be measured; empty when there is nothing to gain."""
+
+    def done(keys: tuple[str, ...]) -> bool:
+        return all(outcomes[key].status in ("ok", "cached") for key in keys)
+
+    sound = [cell for cell in plan.cells if not cell.skipped and done(cell.work)]
+    lost = [cell for cell in sound if cell.measure and outcomes[cell.measure].status == "not run"]
+    return tuple(cell.cell for cell in sound) if lost and len(sound) < len(plan.cells) else ()
+
+
+def finish(
+    opened: Opened, records: Records, reports: Path, summary: str, logs: Mapping[str, str], *, as_json: bool
+) -> int:
     """Write record and reports, say what came out, failures last. Returns the exit code."""
     from harness.reports import json_report, summarise, summary_sentence, write_reports
 
@@ -126,8 +157,17 @@ def finish(opened: Opened, records: Records, reports: Path, summary: str, *, as_
     for cell in bad[:20]:
         talk(f"{cell['status']}  {printable(cell['cell'])}: {printable(cell['reason'].splitlines()[0])}")
         if cell["status"] == "failed":
-            talk(f"         log: {cell['log']}; retry: {printable(cell['retry'])}")
+            talk(f"         log: {logs.get(cell['failed_stage'], 'none')}; retry: {printable(cell['retry'])}")
     if len(bad) > 20:
         talk(f"… and {len(bad) - 20} more; the report lists all")
+    for reason in sorted(
+        {cell["unmeasured"] for cell in records.cells if cell["status"] == "ok" and _lost(opened, cell)}
+    ):
+        talk(f"not measured: {printable(reason)}")
     sys.stdout.flush()
-    return 1 if bad else 0
+    return 1 if bad or any(_lost(opened, cell) for cell in records.cells) else 0
+
+
+def _lost(opened: Opened, cell: Mapping[str, str]) -> bool:
+    """Should have been measured and was not."""
+    return bool(cell["unmeasured"]) and opened.suite.measure.speed is not None and cell["status"] != "skipped"

@@ -161,7 +161,7 @@ class _Context:
         cell = next((cell for cell in cells if cell["measure"] in self.names), None)
         if cell is None:
             asked = self.records.run["measure"]["speed"] is not None
-            return speed.unmeasured(speed.UNMEASURED if asked else speed.UNASKED)
+            return speed.unmeasured(Absent(f"not measured: {cells[0]['unmeasured']}") if asked else speed.UNASKED)
         key, subject = cell["measure"], cell["subject"]
         if (key, subject) not in self._speeds:
             document, floors = self.records.measurements[key], self._floors[key]

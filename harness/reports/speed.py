@@ -15,7 +15,6 @@ KINDS = {
     "throughput": ("batch", "request_ms"),
 }
 UNASKED = Absent("speed was not asked for")
-UNMEASURED = Absent("not measured: see the problems below")
 
 
 def speed(document: Json, name: str, measurement: str, floors: Mapping[str, Figure], confidence: float) -> Speed:
