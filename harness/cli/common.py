@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -92,7 +93,7 @@ def open_suite(suite: str, only: str | None, overrides: tuple[str, ...], *, rehe
         registry=registry,
         places=places(folder),
         machine={"isa": machine.isa, "identity": machine.identity_key()},
-        library_version=lambda name: found.get(name) or versions([name])[name],
+        library_version=functools.cache(lambda name: found.get(name) or versions([name])[name]),
         weights=weights,
     )
     words = ["harness", "run", suite, *(["--rehearse"] if rehearse else [])]

@@ -1,0 +1,128 @@
+"""A result may change only with its component's version: digests of fixed inputs, pinned beside the version.
+
+When a test here fails, either the change was not meant, or it was: then bump the version in the spec and run
+`python tests/test_canaries.py`, which writes the pins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.plugins import load_registry
+from harness.specs import Batch, BuildRequest, load_object
+
+PINS = Path(__file__).with_name("canaries.json")
+TEXTS = ["хорошее платье, но мало", "ужасно! не советую", "обычная кофта", "Отличный размер и цвет"] * 6
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """Of values rounded to three decimals, so that another order of sums does not matter."""
+    rounded = b"".join((np.round(np.asarray(a, dtype=np.float64), 3) + 0.0).tobytes() for a in arrays)
+    return hashlib.sha256(rounded).hexdigest()[:16]
+
+
+def batch(teachers: int) -> Batch:
+    import torch
+
+    rng = np.random.default_rng(0)
+    logits, *others = (torch.tensor(rng.normal(size=(6, 3)), dtype=torch.float32) for _ in range(3))
+    return Batch(logits, torch.tensor([0, 1, 2, 0, -100, 1]), tuple(others[:teachers]))
+
+
+def of_distiller(spec) -> str:
+    loss, parts = spec.load().loss(batch(2 if spec.needs_teacher else 0), spec.params())
+    return digest(loss.detach(), *(np.asarray(float(part)) for _, part in sorted(parts.items())))
+
+
+def of_student(spec, folder: Path) -> str:
+    import torch
+
+    params = spec.params(**{name: value for name, value in spec.miniature.items() if value is not None})
+    student = spec.load()
+    student.build(
+        BuildRequest(
+            out=folder, head="sequence", labels=("a", "b", "c"), params=params, seed=1, max_length=16, assets={},
+            artifacts={}, texts=lambda: iter(TEXTS),
+        )
+    )  # fmt: skip
+    encoder = load_object(spec.encoder)(folder)
+    model = student.load(folder, "sequence")
+    answers = []
+    for item in encoder.encode(TEXTS[:4], "sequence"):
+        with torch.inference_mode():
+            answers.append(model(**{n: torch.from_numpy(a)[None] for n, a in item.arrays.items()}).logits.numpy())
+    return digest(*answers)
+
+
+def of_task(spec) -> str:
+    rng = np.random.default_rng(0)
+    samples = rng.integers(0, 3, size=(40, 2)).astype(float)
+    found = spec.load().metrics(samples, rng.integers(0, 3, size=(5, 40)), ("a", "b", "c"))
+    return digest(*(found[name] for name in sorted(found)))
+
+
+def canaries(folder: Path) -> dict[str, dict[str, object]]:
+    registry = load_registry()
+    found = {}
+    for kind, make in (("task", of_task), ("distiller", of_distiller)):
+        for entry in registry.components[kind]:
+            found[f"{kind} {entry.spec.name}"] = {"version": entry.spec.version, "digest": make(entry.spec)}
+    for name in ("lstm", "transformer"):
+        spec = registry.student(name)
+        (folder / name).mkdir()
+        found[f"student {name}"] = {"version": spec.version, "digest": of_student(spec, folder / name)}
+    return found
+
+
+def test_results_change_with_versions_alone(tmp_path):
+    pinned = json.loads(PINS.read_text())
+    found = canaries(tmp_path)
+    assert set(found) == set(pinned), "a component came or went: write the pins anew"
+    for name, canary in found.items():
+        same = canary["version"] == pinned[name]["version"]
+        assert canary == pinned[name] or not same, f"{name}: another result under version {canary['version']}: bump it"
+        assert same, f"{name}: version {canary['version']}: write the pins anew"
+
+
+def test_a_changed_formula_is_noticed(monkeypatch):
+    from harness_distillers.kd import Kd
+
+    spec = load_registry().distiller("kd")
+    before = of_distiller(spec)
+    right = Kd.loss
+
+    def wrong(self, of, params):
+        loss, parts = right(self, of, params)
+        return loss * 1.001, parts
+
+    monkeypatch.setattr(Kd, "loss", wrong)
+    assert of_distiller(spec) != before
+
+
+@pytest.mark.parametrize("edit", ["# a comment\n", "\n\n\n"])
+def test_a_reformatted_plugin_runs_nothing_again(project, edit):
+    import shutil
+
+    shutil.copytree(Path(__file__).parent / "toy_plugin", project.folder / "toys")
+    project.write((project.folder / "toys.toml").read_text())
+    environment = {**project.environment, "PYTHONPATH": str(project.folder / "toys")}
+    moved = type("Moved", (type(project),), {"environment": property(lambda self: environment)})(project.folder)
+    moved.harness("run", "toys.toml")
+    code = project.folder / "toys" / "toy_harness" / "toy.py"
+    code.write_text(code.read_text() + edit)
+    assert "stages: 0 done" in moved.harness("run", "toys.toml").err
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as made:
+        text = json.dumps(canaries(Path(made)), indent=1, sort_keys=True)
+    PINS.write_text(text + "\n")
+    sys.stdout.write(text + "\n")
