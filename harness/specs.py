@@ -88,6 +88,7 @@ class StudentSpec(Spec):
     heads: tuple[Head, ...]
     encoder: str  # "package.module:attribute": called with the artifact folder, returns an Encoder; imports no torch
     assets: tuple[str, ...] = ()  # params that name a checkpoint folder or hub id, or a file
+    init: tuple[str, ...] = ()  # what build can take from other models: of 'embeddings', 'tokenizer', 'layers_of'
     format: str = "torch"  # format of what build writes
     trainable: bool = True
     reads_text: Callable[[Params], bool] = field(default=lambda _: False)  # does build read the training texts?

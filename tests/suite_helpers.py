@@ -80,8 +80,17 @@ METRICS = (Metric(name="accuracy"), Metric(name="macro_f1"))
 SPECS = (
     TaskSpec(name="reviews", head="sequence", metrics=METRICS, params=ReviewParams, **COMMON),
     TaskSpec(name="questions", head="span", metrics=(Metric(name="f1"),), **COMMON),
-    StudentSpec(name="transformer", heads=HEADS, encoder="x:y", params=TransformerParams, **COMMON),
-    StudentSpec(name="lstm", heads=("sequence", "token"), encoder="x:y", params=LstmParams, **COMMON),
+    StudentSpec(
+        name="transformer", heads=HEADS, encoder="x:y", params=TransformerParams, init=("layers_of",), **COMMON
+    ),
+    StudentSpec(
+        name="lstm",
+        heads=("sequence", "token"),
+        encoder="x:y",
+        params=LstmParams,
+        init=("embeddings", "layers_of"),
+        **COMMON,
+    ),
     StudentSpec(name="onnx-file", heads=HEADS, encoder="x:y", format="onnx", trainable=False, **COMMON),
     StudentSpec(name="explosive", heads=HEADS, encoder="x:y", params=ExplosiveParams, **COMMON),
     DistillerSpec(name="finetune", heads=HEADS, needs_teacher=False, **COMMON),

@@ -40,7 +40,7 @@ def registry():
     tasks = [TaskSpec(name=f"fake-{head}", head=head, metrics=(Metric(name="f1"),), **common) for head in HEADS]
     students = [
         StudentSpec(
-            name=name, heads=HEADS, encoder=NOWHERE, params=StudentParams, assets=("tokenizer",),
+            name=name, heads=HEADS, encoder=NOWHERE, params=StudentParams, assets=("tokenizer",), init=("embeddings",),
             reads_text=lambda params: params.tokenizer is None, **common,
         )
         for name in ("transformer", "lstm")

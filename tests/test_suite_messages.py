@@ -85,6 +85,8 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
          "'embeddings'?"),
         ('embeddings = "teacher"', 'embeddings = "teachr"', "models.two-step.init.embeddings: 'teachr' is not a model "
          "of this suite. Did you mean 'teacher'? Known: 'plain', 'student', 'teacher', 'two-step'"),
+        ('embeddings = "teacher"', 'tokenizer = "teacher"', "models.two-step.init.tokenizer: 'lstm' takes no 'tokenizer' "
+         "from other models. It takes: 'embeddings', 'layers_of'"),
         ('embeddings = "teacher"', 'layers_of = "teacher"', "models.two-step.init: 'layers_of' and 'keep' go together: "
          "{ layers_of = MODEL, keep = [0, 2, 4] }"),
         ('embeddings = "teacher"', "", "models.two-step.init: write { embeddings = MODEL } or "

@@ -182,24 +182,27 @@ def _model(reader: Reader, name: str, raw: Any, task: TaskSpec | None) -> ModelC
         reader.problems.at_value((*loc, "use"), f"'{table.use}' {needed}. Its heads: {choices(spec.heads)}")
     if "train" in own and not spec.trainable:
         reader.problems.at_key((*loc, "train"), f"'{table.use}' cannot be trained, it is used as it is: remove 'train'")
-    init = _init(reader, table.init, (*loc, "init"))
+    init = _init(reader, table.init, spec, (*loc, "init"))
     if params is None or steps is None:
         return None
     return ModelConfig(name=name, use=table.use, params=params, init=init, train=steps)
 
 
-def _init(reader: Reader, table: InitTable | None, loc: Loc) -> dict[str, Any]:
+def _init(reader: Reader, table: InitTable | None, spec: StudentSpec, loc: Loc) -> dict[str, Any]:
     if table is None:
         return {}
-    for key in ("embeddings", "layers_of"):
-        model = getattr(table, key)
-        if model is not None and model not in reader.models:
+    init = {key: value for key, value in table.model_dump().items() if value is not None}
+    models = {key: value for key, value in init.items() if key != "keep"}
+    for key, model in models.items():
+        if key not in spec.init:
+            known = f"It takes: {choices(spec.init)}" if spec.init else "It takes nothing"
+            reader.problems.at_key((*loc, key), f"'{spec.name}' takes no '{key}' from other models. {known}")
+        elif model not in reader.models:
             reader.problems.at_value((*loc, key), not_among(model, "a model of this suite", reader.models))
-    if table.embeddings is None and table.layers_of is None:
+    if not models:
         reader.problems.at_value(loc, "write { embeddings = MODEL } or { layers_of = MODEL, keep = [0, 2, 4] }")
     elif (table.layers_of is None) != (table.keep is None):
         reader.problems.at_value(loc, "'layers_of' and 'keep' go together: { layers_of = MODEL, keep = [0, 2, 4] }")
-    init = table.model_dump(exclude_unset=True)
     return {key: list(value) if isinstance(value, tuple) else value for key, value in init.items()}
 
 

@@ -116,7 +116,7 @@ def read_claims(reader: Reader) -> tuple[Mapping[str, Any], ...]:
 
 
 def _needed(model: ModelConfig) -> list[str]:
-    first = [model.init[key] for key in ("embeddings", "layers_of") if key in model.init]
+    first = [other for key, other in model.init.items() if key != "keep"]
     return [*first, *(teacher for step in model.train for teacher in step.teacher)]
 
 

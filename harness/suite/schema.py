@@ -95,6 +95,7 @@ class InitTable(Params):
     """`init` of a model: what it takes from other models' artifacts."""
 
     embeddings: str | None = None
+    tokenizer: str | None = None
     layers_of: str | None = None
     keep: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
 

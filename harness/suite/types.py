@@ -39,7 +39,7 @@ class ModelConfig:
     name: str
     use: str
     params: Params
-    init: Mapping[str, Any] = field(default_factory=dict)  # {"embeddings": model} or {"layers_of": model, "keep": […]}
+    init: Mapping[str, Any] = field(default_factory=dict)  # {"embeddings": model}, {"layers_of": model, "keep": […]}
     train: tuple[StepConfig, ...] = ()
 
 

@@ -15,7 +15,6 @@ from harness import (
     Facts,
     Head,
     StageError,
-    choices,
     load_pretrained,
     padding_id,
     parameter_facts,
@@ -27,7 +26,6 @@ from harness import (
 from harness_recurrent.modeling import LstmConfig, LstmForSequenceClassification
 
 _MODELS = {"sequence": (LstmForSequenceClassification, AutoModelForSequenceClassification)}  # ours, any donor's
-_INIT = frozenset({"embeddings", "tokenizer"})
 _WIDTH = 128
 
 
@@ -36,9 +34,6 @@ class Lstm:
 
     def build(self, request: BuildRequest) -> Facts:
         """Write config, weights, tokenizer and encoder settings. StageError when borrowed embeddings do not fit."""
-        if set(request.artifacts) - _INIT:
-            msg = f"init of an lstm: known are {choices(_INIT)}, not {choices(set(request.artifacts) - _INIT)}"
-            raise StageError(msg)
         tokenizer, table = _tokenizer(request), _borrowed(request)
         config = _config(request, tokenizer, table)
         torch.manual_seed(request.seed)

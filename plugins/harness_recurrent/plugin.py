@@ -43,6 +43,7 @@ def harness_students() -> Iterable[StudentSpec]:
         encoder="harness.text:load_encoder",
         params=LstmParams,
         assets=("tokenizer",),
+        init=("embeddings", "tokenizer"),
         reads_text=_reads_text,
         libraries=("tokenizers", "torch", "transformers"),
         miniature={"tokenizer": None, "vocab_size": 600, "embedding_size": None, "hidden_size": 16, "layers": 1},

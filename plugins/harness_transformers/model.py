@@ -18,7 +18,6 @@ from harness import (
     Facts,
     Head,
     StageError,
-    choices,
     load_pretrained,
     padding_id,
     parameter_facts,
@@ -39,7 +38,6 @@ class Transformer:
 
     def build(self, request: BuildRequest) -> Facts:
         """Write config, weights, tokenizer and encoder settings. AssetError for an unusable checkpoint or tokenizer."""
-        _check_init(request)
         checkpoint = request.assets.get("checkpoint")
         tokenizer = _tokenizer(request, checkpoint)
         torch.manual_seed(request.seed)
@@ -64,13 +62,6 @@ class Transformer:
 
 def _auto(head: Head) -> Any:
     return TasksManager.get_model_class_for_task(_TASKS[head], framework="pt")
-
-
-def _check_init(request: BuildRequest) -> None:
-    unknown = sorted(set(request.artifacts) - {"tokenizer"})
-    if unknown:
-        msg = f"init of a transformer: {choices(unknown)} is not known; known: 'tokenizer'"
-        raise StageError(msg)
 
 
 def _tokenizer(request: BuildRequest, checkpoint: Path | None) -> Tokenizer:

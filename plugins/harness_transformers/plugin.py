@@ -54,6 +54,7 @@ def harness_students() -> Iterable[StudentSpec]:
         encoder="harness.text:load_encoder",
         params=TransformerParams,
         assets=("checkpoint", "tokenizer"),
+        init=("tokenizer",),
         reads_text=_reads_text,
         libraries=("tokenizers", "torch", "transformers"),
         miniature={
