@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.data import read_json, read_meta
+from harness.data import read_examples, read_json, read_meta
 from harness.errors import HarnessError
-from harness.keys import Ref
+from harness.keys import Ref, digest
 from harness.plan import CellPlan, Plan, suite_digest
 from harness.plugins import Registry
 from harness.runner import Outcome
@@ -27,6 +27,7 @@ from harness.store import Store, write_atomic
 from harness.suite.bind import bind
 
 SCHEMA = 1
+POINTS = 200  # of a training curve
 Json = dict[str, Any]
 
 
@@ -139,8 +140,14 @@ def _data(plan: Plan, store: Store) -> list[Json]:
     for stage in prepared:
         meta = read_meta(store.path(Ref(stage.key, "meta")))
         origin = store.entry(stage.key).facts["origin"]  # type: ignore[union-attr]
-        found.append({"origin": origin, "labels": list(meta.labels), "counts": meta.counts, "facts": meta.facts})
+        about = {"origin": origin, "labels": list(meta.labels), "counts": meta.counts, "facts": meta.facts}
+        found.append({**about, **(_tested(store.path(Ref(stage.key, "test"))) if "test" in meta.counts else {})})
     return found
+
+
+def _tested(folder: Path) -> Json:
+    ids = [example["id"] for example in read_examples(folder)]
+    return {"examples": digest(ids), "ids": ids}
 
 
 def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Outcome], facts: RunFacts) -> Json:
@@ -211,7 +218,7 @@ def _quality(key: str, store: Store) -> Json:
     return {
         "metrics": score["metrics"],
         "details": score["details"],
-        "ids": score["ids"],
+        "examples": digest(score["ids"]),  # which ones, by the ids in the run's task.data
         "samples": plain.tolist(),
     }
 
@@ -225,7 +232,15 @@ def _facts(key: str, store: Store) -> Json:
 
 def _train(key: str, store: Store) -> Json:
     curve = store.folder(key) / "log" / "curve.json"
-    return {**_facts(key, store), "curve": read_json(curve) if curve.exists() else None}
+    return {**_facts(key, store), "curve": _thinned(read_json(curve)["steps"]) if curve.exists() else None}
+
+
+def _thinned(curve: Json) -> Json:
+    """Means over at most POINTS stretches of steps; the whole curve stays in the store."""
+    stretch = max(1, -(-len(curve["loss"]) // POINTS))
+    losses = np.asarray(curve["loss"], dtype=np.float64)
+    edges = range(0, len(losses), stretch)
+    return {"steps_per_point": stretch, "loss": [round(float(losses[a : a + stretch].mean()), 5) for a in edges]}
 
 
 def _artifact(planned: CellPlan, store: Store) -> Json | None:

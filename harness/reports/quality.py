@@ -28,9 +28,9 @@ NO_REFERENCE = Absent("what it would be compared with has no score")
 
 @dataclass(frozen=True)
 class Scored:
-    """A row's bootstraps by metric. `ids` names the examples: only rows with the same are compared."""
+    """A row's bootstraps by metric. Only rows scored on the same `examples` are compared."""
 
-    ids: tuple[str, ...]
+    examples: str
     seeds: tuple[str, ...]
     metrics: Mapping[str, Bootstrap]
 
@@ -48,14 +48,14 @@ class Scorer:
         scored = [cell for cell in cells if cell["quality"]]
         if not scored:
             return NO_SCORE
-        ids = {tuple(cell["quality"]["ids"]) for cell in scored}
-        if len(ids) != 1:
+        examples = {str(cell["quality"]["examples"]) for cell in scored}
+        if len(examples) != 1:
             return Absent("its seeds were scored on different examples")
         samples = [np.asarray(cell["quality"]["samples"], dtype=np.float64) for cell in scored]
         key = tuple(array.tobytes() for array in samples)
         if key not in self._known:
             self._known[key] = bootstrap_metrics(self.metrics, samples, confidence=self.confidence)
-        return Scored(ids.pop(), tuple(str(cell["axes"]["seed"]) for cell in scored), self._known[key])
+        return Scored(examples.pop(), tuple(str(cell["axes"]["seed"]) for cell in scored), self._known[key])
 
 
 def make_scorer(records: Records, registry: Registry) -> Scorer:
@@ -91,7 +91,7 @@ def resolution(rows: Sequence[Scored | Absent], anchor: Scored | Absent, metric:
     if isinstance(anchor, Absent):
         return NO_REFERENCE
     base = anchor.metrics[metric].replicates
-    pairs = [row for row in rows if isinstance(row, Scored) and row.ids == anchor.ids]
+    pairs = [row for row in rows if isinstance(row, Scored) and row.examples == anchor.examples]
     errors = [float(np.std(row.metrics[metric].replicates - base, ddof=1)) for row in pairs]
     sound = sorted(error for error in errors if error > 0)
     if not sound:
@@ -111,7 +111,7 @@ def compared(
         return row
     if isinstance(reference, Absent):
         return NO_REFERENCE
-    if row.ids != reference.ids:
+    if row.examples != reference.examples:
         return OTHER_EXAMPLES
     return _defined(how(row.metrics[metric], reference.metrics[metric]))
 
