@@ -11,11 +11,10 @@ from pathlib import Path
 
 from harness.errors import AssetError
 from harness.keys import digest
-from harness.specs import Source
 from harness.store import file_hash
 
 DATA_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".ann", ".xml", ".conll"})
-MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".model", ".onnx"})
+MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".model", ".onnx", ".onnx_data", ".data"})
 
 
 @dataclass(frozen=True)
@@ -26,16 +25,7 @@ class Asset:
     root: Path
     files: tuple[str, ...]
     fingerprint: str
-
-    @property
-    def source(self) -> Source:
-        """The same for a task's `prepare`."""
-        return Source(self.origin, self.root, self.files)
-
-    @property
-    def path(self) -> Path:
-        """The folder, or the file when the asset is one file named by itself."""
-        return self.root / self.files[0] if self.origin.endswith(self.files[0]) else self.root
+    path: Path  # the folder, or the file when one was named
 
 
 @dataclass(frozen=True)
@@ -163,13 +153,16 @@ def _patterns(kind: str) -> list[str]:
 
 
 def _asset(path: Path, origin: str, suffixes: frozenset[str]) -> Asset | Missing:
-    if path.is_file():
+    if path.is_file() and suffixes is MODEL_SUFFIXES:  # its tokenizer, labels and external weights lie beside it
+        beside = [p.name for p in sorted(path.parent.iterdir()) if _wanted(p, path.parent, suffixes) and p != path]
+        root, files = path.parent, [path.name, *beside]
+    elif path.is_file():
         root, files = path.parent, [path.name]
     else:
         root, files = path, sorted(str(p.relative_to(path)) for p in path.rglob("*") if _wanted(p, path, suffixes))
     if not files:
         return Missing(f"any file of a known kind in '{path}'", (f"put one of {sorted(suffixes)} there",))
-    return Asset(origin, root, tuple(files), _fingerprint(root, files))
+    return Asset(origin, root, tuple(files), fingerprint(root, files), path)
 
 
 def _wanted(path: Path, root: Path, suffixes: frozenset[str]) -> bool:
@@ -177,7 +170,8 @@ def _wanted(path: Path, root: Path, suffixes: frozenset[str]) -> bool:
     return path.is_file() and path.suffix in suffixes and not hidden
 
 
-def _fingerprint(root: Path, files: Sequence[str]) -> str:
+def fingerprint(root: Path, files: Sequence[str]) -> str:
+    """Of names and contents, in this order of names."""
     return digest([[name, _hash((root / name).resolve(), *_state(root / name))] for name in files])
 
 

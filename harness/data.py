@@ -32,9 +32,9 @@ def read_examples(folder: Path) -> list[Example]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Indented JSON; the folder is made when it is missing."""
+    """Indented JSON; the folder is made when it is missing. ValueError for NaN and infinities."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

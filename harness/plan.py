@@ -61,6 +61,12 @@ class Plan:
     stages: Mapping[str, Stage]
     missing: tuple[Missing, ...] = ()
 
+    def inputs_only(self) -> Plan:
+        """Reading of data and building of models that need no training: where bad input shows, before it costs."""
+        early = {"prepare", "build"}
+        keys = [k for k in self.stages if all(self.stages[a].kind in early for a in self.ancestors((k,)))]
+        return replace(self, stages={key: self.stages[key] for key in keys})
+
     def merged(self, other: Plan) -> Plan:
         """This plan with those cells taken from another one that plans some of them anew."""
         anew = {plan.cell: plan for plan in other.cells}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import SuiteError
 from harness.keys import Ref, Stage
 from harness.plan import CellPlan, task_params
+from harness.specs import RuntimeSpec
 from harness.suite.bind import bind
 from harness.suite.types import Cell, SpeedConfig
 
@@ -18,31 +19,39 @@ if TYPE_CHECKING:
 Group = Mapping[str, CellPlan]  # chain → the row that stands for it
 
 
-def add_measurements(planner: Planner, cells: Sequence[CellPlan], speed: SpeedConfig) -> tuple[CellPlan, ...]:
+def add_measurements(
+    planner: Planner, cells: Sequence[CellPlan], speed: SpeedConfig, failed: frozenset[str] = frozenset()
+) -> tuple[CellPlan, ...]:
     """One stage per group: the anchor, its twin, and every chain of models that share a start.
 
     Rows that differ only in how their weights were trained have one start, so they share a measurement. Measured are
-    artifacts of the first seed, also where other seeds alone are selected.
+    artifacts of the first seed, also where other seeds alone are selected. What needs a failed stage is left out.
     """
     anchor = _anchor(planner)
-    first = _first_of_rows(planner, cells)
+    first = {row: plan for row, plan in _first_of_rows(planner, cells).items() if _possible(plan, failed)}
+    if not _possible(anchor, failed):
+        return tuple(cells)
     groups: dict[str, dict[str, CellPlan]] = {}
     for plan in first.values():
-        if plan.artifact:
-            groups.setdefault(str(plan.build), {}).setdefault(str(plan.cell["compress"]), plan)
+        groups.setdefault(str(plan.build), {}).setdefault(str(plan.cell["compress"]), plan)
     stages = {build: _stage(planner, anchor, rows, speed) for build, rows in groups.items()}
-    return tuple(_measured(plan, first[plan.cell.row], groups, stages, anchor) for plan in cells)
+    return tuple(_measured(plan, first.get(plan.cell.row), groups, stages, anchor) for plan in cells)
+
+
+def _possible(plan: CellPlan, failed: frozenset[str]) -> bool:
+    return plan.artifact is not None and not failed.intersection(plan.work)
 
 
 def _anchor(planner: Planner) -> CellPlan:
     wanted = planner.suite.anchor.items()
-    for cell in planner.suite.cells:
-        axes = dict(cell.axes)
-        if axes["seed"] == planner.first_seed and all(axes.get(name) == value for name, value in wanted):
-            plan = planner.cell(cell)
+    rows = [cell for cell in planner.suite.cells if all(dict(cell.axes).get(name) == value for name, value in wanted)]
+    for cell in rows:
+        if cell["seed"] == planner.first_seed:
+            plan = planner.artifact(cell)
             if plan.artifact:
                 return plan
-    msg = f"suite.anchor: {dict(wanted)} is not a cell that can run; name another row"
+    why = f"its cell of the first seed ({planner.first_seed}) is excluded or skipped" if rows else "no such row"
+    msg = f"{planner.suite.path or 'suite'}: suite.anchor {dict(wanted)} cannot be measured: {why}; name another row"
     raise SuiteError(msg)
 
 
@@ -51,28 +60,34 @@ def _first_of_rows(planner: Planner, cells: Sequence[CellPlan]) -> dict[object, 
     for plan in cells:
         if plan.cell.row not in found:
             axes = tuple((name, planner.first_seed if name == "seed" else value) for name, value in plan.cell.axes)
-            found[plan.cell.row] = planner.cell(Cell(axes=axes))
+            found[plan.cell.row] = planner.artifact(Cell(axes=axes))
     return found
 
 
 def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) -> Stage:
     task, _ = bind(planner.suite, anchor.cell)
-    role = "dev" if "dev" in planner.context.registry.task(task.use).roles else "test"
-    subjects = {f"row.{n}": row.artifact for n, row in rows.items() if row.artifact not in (None, anchor.artifact)}
-    runtimes = [entry.spec for entry in planner.context.registry.components["runtime"]]
+    spec = planner.context.registry.task(task.use)
+    subjects = {"anchor": anchor, **{f"row.{n}": r for n, r in rows.items() if r.artifact != anchor.artifact}}
+    runtimes = {name: _runtime(planner, plan) for name, plan in subjects.items()}
     return planner.add(
         Stage(
             kind="measure",
             component="core",
             version=1,
-            params=asdict(speed),
+            params={
+                **asdict(speed),
+                "runtimes": {name: [runtime.name, runtime.version] for name, runtime in runtimes.items()},
+                "task": [task.use, spec.version],
+            },
             seed=0,
             inputs={
-                "anchor": anchor.artifact or Ref(""),
-                "data": Ref(planner.prepare(task).key, role),
-                **{name: ref for name, ref in subjects.items() if ref},
+                "data": Ref(planner.prepare(task).key, "dev" if "dev" in spec.roles else "test"),
+                **{name: plan.artifact for name, plan in subjects.items() if plan.artifact},
             },
-            libraries={name: version for spec in runtimes for name, version in planner.libraries(spec).items()},
+            libraries={
+                "tokenizers": planner.context.library_version("tokenizers"),
+                **{name: v for runtime in runtimes.values() for name, v in planner.libraries(runtime).items()},
+            },
             facets={"machine": planner.context.machine["identity"]},
             options={"task": {"use": task.use, "params": task_params(task)}},
             label=f"measure {next(iter(rows.values())).cell['model']}",
@@ -81,11 +96,19 @@ def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) 
     )
 
 
+def _runtime(planner: Planner, plan: CellPlan) -> RuntimeSpec:
+    return planner.runtime(plan.artifact or Ref(""), planner.suite.chains[str(plan.cell["compress"])])
+
+
 def _measured(
-    plan: CellPlan, like: CellPlan, groups: Mapping[str, Group], stages: Mapping[str, Stage], anchor: CellPlan
+    plan: CellPlan,
+    like: CellPlan | None,
+    groups: Mapping[str, Group],
+    stages: Mapping[str, Stage],
+    anchor: CellPlan,
 ) -> CellPlan:
     """Point the cell at the subject that stands for its row: the first of its group with the same chain."""
-    if plan.artifact is None or like.artifact is None:
+    if plan.artifact is None or like is None:
         return plan
     chain = str(plan.cell["compress"])
     subject = "anchor" if groups[str(like.build)][chain].artifact == anchor.artifact else f"row.{chain}"

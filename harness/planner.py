@@ -11,7 +11,7 @@ from harness.errors import SuiteError
 from harness.keys import Ref, Stage, identity_params
 from harness.plan import CellPlan, Context, Plan, task_params
 from harness.plan_measure import add_measurements
-from harness.specs import CompressorSpec, Spec
+from harness.specs import CompressorSpec, RuntimeSpec, Spec, StudentSpec
 from harness.suite.bind import bind
 from harness.suite.types import Cell, ChainStep, ModelConfig, StepConfig, Suite, TaskConfig
 
@@ -119,7 +119,7 @@ class Planner:
                     "head": self.context.registry.task(task.use).head,
                     "task": {"use": task.use, "params": task_params(task)},
                     "params": model.params.model_dump(mode="json"),
-                    "assets": {n: str(a.path) for n, a in assets.items() if isinstance(a, Asset)},
+                    "assets": {n: _asset_json(a) for n, a in assets.items()},
                     "max_length": task.max_length,
                 },
                 label=f"build {model.name} seed {seed}",
@@ -167,10 +167,7 @@ class Planner:
 
     @staticmethod
     def _output(step: StepConfig, stage: Stage, epoch: int | None) -> str:
-        outputs = stage.params.get("outputs")
-        if not outputs:
-            return step.loop.select
-        return f"epoch-{epoch}" if epoch else str(outputs[-1])
+        return f"epoch-{epoch}" if epoch and stage.params.get("outputs") else step.loop.select
 
     def _train(
         self, task: TaskConfig, model: ModelConfig, step: StepConfig, start: Ref, seed: int, epochs: tuple[int, ...]
@@ -190,7 +187,7 @@ class Planner:
                 params={
                     **identity_params(spec, step.params),
                     **({"loop": loop} if loop else {}),
-                    **({"outputs": [f"epoch-{n}" for n in sorted(epochs)]} if epochs else {}),
+                    **({"outputs": [*(f"epoch-{n}" for n in sorted(epochs)), step.loop.select]} if epochs else {}),
                 },
                 seed=seed,
                 inputs=inputs,
@@ -229,9 +226,9 @@ class Planner:
         )
 
     def _predict(self, task: TaskConfig, artifact: Ref, chain: tuple[ChainStep, ...], data: Ref, label: str) -> Stage:
-        specs = [self.context.registry.compressor(step.use) for step in chain]
-        format_ = specs[-1].produces if specs else self._format_of(artifact)
-        runtime = self.context.registry.runtime_for(format_)
+        made = [self.context.registry.compressor(step.use) for step in chain]
+        specs: list[StudentSpec | CompressorSpec] = [self._student_of(artifact), *made]
+        runtime = self.runtime(artifact, chain)
         one_by_one = any(spec.batch_dependent for spec in specs)
         return self.add(
             Stage(
@@ -247,16 +244,33 @@ class Planner:
             )
         )
 
-    def _format_of(self, artifact: Ref) -> str:
+    def runtime(self, artifact: Ref, chain: Sequence[ChainStep]) -> RuntimeSpec:
+        """What loads the artifact at the end of a chain."""
+        student = self._student_of(artifact)
+        format_ = self.context.registry.compressor(chain[-1].use).produces if chain else student.format
+        return self.context.registry.runtime_for(format_)
+
+    def _student_of(self, artifact: Ref) -> StudentSpec:
         stage = self.stages[artifact.key]
         while stage.kind != "build":
-            stage = self.stages[stage.inputs["start"].key]
-        return self.context.registry.student(str(stage.options["student"])).format
+            stage = self.stages[stage.inputs["source" if stage.kind == "compress" else "start"].key]
+        return self.context.registry.student(str(stage.options["student"]))
 
     # ------------------------------------------------------------------------------------------------------------ cells
 
     def cell(self, cell: Cell) -> CellPlan:
         """All stages of a cell except its measurement, which is made for groups."""
+        planned = self.artifact(cell)
+        if planned.artifact is None or self.context.weights == "random":
+            return planned
+        task, model = bind(self.suite, cell)
+        test = Ref(self.prepare(task).key, "test")
+        label = f"{model.name} {cell['compress']} seed {cell['seed']}"
+        predicted = self._predict(task, planned.artifact, self.suite.chains[str(cell["compress"])], test, label)
+        return replace(planned, predict=predicted.key, score=self._score(task, predicted, test).key)
+
+    def artifact(self, cell: Cell) -> CellPlan:
+        """The stages up to what the cell ships; neither predictions nor a score."""
         task, model = bind(self.suite, cell)
         chain = self.suite.chains[str(cell["compress"])]
         reason = self._unsupported(task, model, chain)
@@ -265,18 +279,11 @@ class Planner:
         seed, epoch = int(cell["seed"] or 0), dict(cell.axes).get("epoch")
         made = self.model(task, model, seed, int(epoch) if epoch is not None else None)
         ref, compressed = made.ref, []
-        label = f"{model.name} seed {seed}"
         for step in chain:
-            stage = self.compress(task, ref, step, label)
+            stage = self.compress(task, ref, step, f"{model.name} seed {seed}")
             ref = Ref(stage.key)
             compressed.append(stage.key)
-        planned = CellPlan(cell=cell, build=made.build, train=made.train, compress=tuple(compressed), artifact=ref)
-        if self.context.weights == "random":
-            return planned
-        test = Ref(self.prepare(task).key, "test")
-        predicted = self._predict(task, ref, chain, test, f"{model.name} {cell['compress']} seed {seed}")
-        scored = self._score(task, predicted, test)
-        return replace(planned, predict=predicted.key, score=scored.key)
+        return CellPlan(cell=cell, build=made.build, train=made.train, compress=tuple(compressed), artifact=ref)
 
     def _unsupported(self, task: TaskConfig, model: ModelConfig, chain: tuple[ChainStep, ...]) -> str | None:
         spec = self.context.registry.task(task.use)
@@ -306,19 +313,22 @@ class Planner:
         )
 
 
-def make_plan(suite: Suite, context: Context, selected: Sequence[Cell] | None = None) -> Plan:
+def make_plan(
+    suite: Suite, context: Context, selected: Sequence[Cell] | None = None, failed: frozenset[str] = frozenset()
+) -> Plan:
     """Plan a suite, or the selected cells of it (the anchor is measured all the same).
 
-    SuiteError for what cannot be planned; missing assets are listed, not raised.
+    Rows that need one of the `failed` stages are left out of measurements. SuiteError for what cannot be planned;
+    missing assets are listed, not raised.
     """
     planner = Planner(suite, context)
     cells = tuple(planner.cell(cell) for cell in (suite.cells if selected is None else selected))
     if suite.measure.speed and any(plan.artifact for plan in cells):
-        cells = add_measurements(planner, cells, suite.measure.speed)
+        cells = add_measurements(planner, cells, suite.measure.speed, failed)
     return Plan(suite=suite, cells=cells, stages=planner.stages, missing=tuple(planner.missing.values()))
 
 
 def _asset_json(asset: Asset | Missing) -> dict[str, Any]:
     if isinstance(asset, Missing):
         return {"missing": str(asset)}
-    return {"origin": asset.origin, "root": str(asset.root), "files": list(asset.files)}
+    return {"origin": asset.origin, "root": str(asset.root), "files": list(asset.files), "path": str(asset.path)}

@@ -99,11 +99,12 @@ class Registry:
         return _as(CompressorSpec, self.get("compressor", name))
 
     def runtime_for(self, format_: str) -> RuntimeSpec:
-        """The first runtime, by name, that loads the format. PluginError when none does."""
-        for entry in self.components.get("runtime", ()):
-            if isinstance(entry.spec, RuntimeSpec) and format_ in entry.spec.formats:
-                return entry.spec
-        msg = f"no installed runtime loads the format '{format_}'"
+        """The one runtime that loads the format. PluginError when there is none, or more than one."""
+        runtimes = [e for e in self.components.get("runtime", ()) if format_ in _as(RuntimeSpec, e.spec).formats]
+        if len(runtimes) == 1:
+            return _as(RuntimeSpec, runtimes[0].spec)
+        found = f"{choices(e.full_name for e in runtimes)} all load" if runtimes else "no installed runtime loads"
+        msg = f"{found} the format '{format_}'; exactly one runtime per format can be installed"
         raise PluginError(msg)
 
 

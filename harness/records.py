@@ -8,6 +8,7 @@ per-example samples, training curve, compressor facts, sizes and the keys of its
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from harness.data import read_examples, read_json, read_meta
-from harness.errors import HarnessError
+from harness.errors import HarnessError, SuiteError
 from harness.keys import Ref, digest
 from harness.plan import CellPlan, Plan, suite_digest
 from harness.plugins import Registry
@@ -50,12 +51,12 @@ class Records:
 
 
 def read_records(path: Path) -> Records:
-    """Read a record. HarnessError with what to do when it is newer, older, broken or not a record."""
+    """Read a record. HarnessError with what to do when it is missing, newer, older, broken or not a record."""
     try:
         documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except OSError as error:
         msg = f"{path}: no record to report from ({error.strerror}); run the suite first"
-        raise HarnessError(msg) from error
+        raise SuiteError(msg) from error
     except (ValueError, RecursionError) as error:
         msg = f"{path}: not a record: {error}. Run the suite again to write a new one"
         raise HarnessError(msg) from error
@@ -98,6 +99,23 @@ def make_records(
         for key in sorted(measured)
     }
     return Records(_run(plan, store, registry, facts), measurements, cells)
+
+
+def with_earlier(records: Records, earlier: Records, whole: Plan) -> Records:
+    """Keep what an earlier run of the suite found about cells that this one did not select.
+
+    Kept are cells whose work is planned as it was then; so the retry of one cell does not cost the report the others.
+    """
+    now = {str(cell["cell"]): cell for cell in records.cells}
+    then = {str(cell["cell"]): cell for cell in earlier.cells}
+    cells = []
+    for planned in whole.cells:
+        known = now.get(planned.cell.id) or then.get(planned.cell.id)
+        if known and (planned.cell.id in now or known["work"] == list(planned.work)):
+            cells.append(known)
+    wanted = {str(cell["measure"]) for cell in cells}
+    measurements = {k: m for k, m in {**earlier.measurements, **records.measurements}.items() if k in wanted}
+    return Records(records.run, measurements, cells)
 
 
 def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts) -> Json:
@@ -166,7 +184,7 @@ def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Ou
         "status": status,
         "reason": reason,
         "failed_stage": failed,
-        "retry": f"{facts.command} --only {planned.cell.id}",
+        "retry": f"{facts.command} --only {shlex.quote(planned.cell.id)}",
         "quality": _quality(score, store) if score else None,
         "artifact": _artifact(planned, store),
         "train": [_train(key, store) for key in planned.train if store.entry(key)],
@@ -175,6 +193,7 @@ def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Ou
         "subject": planned.subject,
         "unmeasured": _unmeasured(planned, plan, outcomes),
         "stages": {plan.stages[key].kind + f".{n}": key for n, key in enumerate(planned.keys)},
+        "work": list(planned.work),
         "ancestors": plan.ancestors(planned.keys),
     }
 
@@ -199,8 +218,10 @@ def _status(planned: CellPlan, plan: Plan, outcomes: Mapping[str, Outcome]) -> t
 
 def _unmeasured(planned: CellPlan, plan: Plan, outcomes: Mapping[str, Outcome]) -> str:
     """Why the cell has no speed; empty when it has."""
+    if plan.suite.measure.speed is None:
+        return "speed is not measured in this suite"
     if planned.measure is None:
-        return "speed is not measured in this suite" if plan.suite.measure.speed is None else "nothing to measure"
+        return "the anchor or this row's first seed failed"
     outcome = _outcome(planned.measure, outcomes)
     return "" if outcome.status in ("ok", "cached") else outcome.reason
 

@@ -16,7 +16,7 @@ SPEED = SpeedConfig(inputs=4, blocks=6, turn_ms=5.0, batch_size=8)  # enough for
 
 
 def rehearsal(suite: Suite, registry: Registry) -> Suite:
-    """Every cell and stage of the suite, small. SuiteError when its task has no bundled sample."""
+    """Every cell of the suite, small; an axis of sizes is left unbound. SuiteError when its task has no sample."""
     task = registry.task(suite.task.use)
     if task.sample_source is None:
         msg = f"--rehearse: task '{task.name}' has no bundled sample, so there is nothing to rehearse on"
@@ -24,6 +24,7 @@ def rehearsal(suite: Suite, registry: Registry) -> Suite:
     speed = suite.measure.speed and replace(SPEED, workloads=suite.measure.speed.workloads)
     return replace(
         suite,
+        sets={axis: target for axis, target in suite.sets.items() if not target.startswith("model.")},
         task=replace(suite.task, source=task.sample_source, params=task.params()),
         data=dict.fromkeys(suite.data, task.sample_source),
         models={name: _miniature(model, registry) for name, model in suite.models.items()},

@@ -25,6 +25,7 @@ class Outcome:
     seconds: float = 0.0
     reason: str = ""
     log: str = ""
+    exit_code: int = 0  # of a failure: 2 when the input is bad, not the work
 
 
 Observer = Callable[[str, Stage, Event | Outcome], None]  # ("started" | "progress" | "finished", stage, what)
@@ -106,7 +107,9 @@ class Runner:
             return
         self._running.pop(event.key).close()
         status: Status = "ok" if event.kind == "done" else "failed"
-        self._finish(event.key, Outcome(status=status, seconds=event.seconds, reason=event.reason, log=event.log))
+        code = event.exit_code if status == "failed" else 0
+        outcome = Outcome(status=status, seconds=event.seconds, reason=event.reason, log=event.log, exit_code=code)
+        self._finish(event.key, outcome)
 
     def _finish(self, key: str, outcome: Outcome) -> None:
         self.outcomes[key] = outcome

@@ -91,6 +91,8 @@ class StudentSpec(Spec):
     init: tuple[str, ...] = ()  # what build can take from other models: of 'embeddings', 'tokenizer', 'layers_of'
     format: str = "torch"  # format of what build writes
     trainable: bool = True
+    batch_dependent: bool = False  # as of a compressor: what is built may already be quantized
+    isa_dependent: bool = False
     reads_text: Callable[[Params], bool] = field(default=lambda _: False)  # does build read the training texts?
     miniature: Mapping[str, Any] = field(default_factory=dict)  # params that --rehearse overrides (None removes one)
 

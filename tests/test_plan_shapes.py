@@ -228,13 +228,13 @@ speed = false
     assert set(rows) == {("big", 1), ("big", 2), ("raw", None), ("small", 1), ("small", 2)}
     assert kinds(plan) == {"prepare": 1, "build": 3, "train": 2, "predict": 6, "score": 5}
     trained = the(plan, "train big seed 1")
-    assert trained.params["outputs"] == ["epoch-1", "epoch-2"]
+    assert trained.params["outputs"] == ["epoch-1", "epoch-2", "last"]
     assert trained.options["loop"]["epochs"] == 2
     assert rows[("big", 1)].artifact == Ref(trained.key, "epoch-1")
     assert rows[("big", 2)].artifact == Ref(trained.key, "epoch-2")
     # a teacher teaches as it stands after its last epoch
     taught = plan.stages[the(plan, "train small seed 1").inputs["teacher.0"].key]
-    assert taught.inputs["artifact"] == Ref(trained.key, "epoch-2")
+    assert taught.inputs["artifact"] == Ref(trained.key, "last")
 
 
 CHAINS = """

@@ -6,10 +6,19 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from harness.assets import Places, find_data
+from harness.errors import StageError
+from harness.keys import Stage
+from harness.plugins import Registry
+from harness.stages import check_unchanged, work_for
+from harness.store import Store
 
 SLOW = "blocks = 3\ninputs = 4\nturn_ms = 1.0\nbatch_size = 4\nthreads = 1\n"
 TROUBLE = """
@@ -173,6 +182,9 @@ def test_interrupting_is_130_and_loses_nothing(project, suite):
     _, err = run.communicate(timeout=30)
     assert run.returncode == 130
     assert "the same command goes on from there" in err
+    project.write(suite)  # the same models without the chain that hangs
+    again = project.harness("run", "toys.toml", "--only", "model=plain", "--set", "matrix.seed=[42]")
+    assert int(re.search(r"(\d+) from the store", again.err)[1]) >= 3
 
 
 def test_two_runs_at_once_publish_each_stage_once(project):
@@ -249,19 +261,91 @@ def test_predict_explain_list_cache_and_report(project):
     assert (project.folder / "reports/toys.md").read_bytes() == before
 
 
-def test_gc_removes_what_no_record_refers_to(project):
+def test_gc_removes_what_is_old_and_no_record_refers_to(project):
     project.harness("run", "toys.toml", "--only", "model=plain")
     project.harness(
         "run", "toys.toml", "--only", "model=biased", "--set", "models.biased.bias=5.0", "--reports", "other"
     )
+    assert "0 entries" in project.harness("cache", "gc", "--dry-run").err  # too young: a run may still need them
+    for folder in project.folder.glob(".harness/objects/??/*"):
+        os.utime(folder, (0, 0))
+    assert "no record in none refers to anything" in project.harness("cache", "gc", "--reports", "none", code=3).err
     assert "12 entries" in project.harness("cache", "gc", "--dry-run").err
     project.harness("cache", "gc")
     assert len(project.harness("cache", "ls").out.splitlines()) == 13
 
 
-def test_nothing_selected_is_5(project):
+def test_the_retry_of_one_cell_keeps_the_others_in_the_report(project):
+    project.harness("run", "toys.toml")
+    before = quality(project)
+    project.harness("run", "toys.toml", "--only", "model=plain,compress=round,seed=1")
+    assert quality(project) == before
+    # a cell whose work changed since is not carried over
+    project.harness("run", "toys.toml", "--only", "model=plain", "--set", "models.biased.bias=3.0")
+    assert {cell["cell"].partition(",")[0] for cell in quality(project)} == {"model=plain"}
+
+
+def test_bad_data_ends_the_run_with_2_before_anything_else_and_writes_no_report(project, suite):
+    changed = 'use = "sentiment"\nsource = "rows.csv"\n[models.plain]'
+    project.write(suite.replace('use = "toy"\n[models.plain]', changed))
+    (project.folder / "rows.csv").write_text("comment;mark\nхорошо;1\n", encoding="utf-8")
+    done = project.harness("run", "toys.toml", code=2)
+    assert "rows.csv" in done.err
+    assert "Traceback" not in done.err
+    assert project.ran == []
+    assert not list((project.folder / "reports").iterdir())
+
+
+def test_reports_that_cannot_be_written_are_noticed_before_the_work(project):
+    (project.folder / "file").write_text("")
+    done = project.harness("run", "toys.toml", "--reports", "file/inside", code=2)
+    assert "--reports file/inside: " in done.err
+    assert project.ran == []
+
+
+def test_code_in_the_working_folder_is_not_run(project):
+    for name in ("numpy", "pluggy", "safetensors", "tokenizers"):
+        (project.folder / f"{name}.py").write_text("raise SystemExit('hostile')")
+    script = Path(sys.executable).with_name("harness")
+    speed = ", ".join(SLOW.split("\n")[:-1])
+    words = [str(script), "run", "toys.toml", "--set", f"measure.speed={{{speed}}}"]
+    done = subprocess.run(
+        words, cwd=project.folder, env=project.environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(records(project, "measurement")) == 2
+
+
+def test_data_that_changes_while_it_is_read_is_refused(project):
+    path = project.folder / "a.csv"
+    path.write_text("one")
+    asset = {"origin": "a.csv", "root": str(project.folder), "files": ["a.csv"]}
+    found = find_data("a.csv", Places(project.folder))
+    stage = Stage(kind="prepare", component="t/x", version=1, data={"source": found.fingerprint})
+    work = work_for(stage, Store(project.folder), project.folder, Registry(), 1)
+    check_unchanged(work, "source", asset)
+    path.write_text("two!")
+    with pytest.raises(StageError, match=r"a\.csv: its files changed between the plan and the end of this stage"):
+        check_unchanged(work, "source", asset)
+
+
+def test_a_failed_seed_leaves_the_others_measured(project, suite):
+    text = with_trouble(suite, "raise").replace("seed = [1, 2]", "seed = [1, 2]")
+    text = text.replace(
+        'compress = ["none", "round", "trouble"]', 'compress = ["none", "round", "trouble"]\nseed = [1, 2]'
+    )
+    project.write(text.replace("speed = false", f"[measure.speed]\n{SLOW}").replace("[measure]\n", ""))
+    done = project.harness("run", "toys.toml", code=1)
+    assert done.err.count("failed   compress") == 2  # once per seed, not again for the measurement
+    (measured,) = records(project, "measurement")
+    assert set(measured["rows"]) == {"row.round"}
+
+
+def test_an_unknown_value_is_2_and_nothing_selected_is_5(project, suite):
     said = project.harness("run", "toys.toml", "--only", "model=plain,seed=3", code=2)
     assert "seed" in said.err
+    project.write(suite.replace("[measure]", "[[matrix.exclude]]\nmodel = 'biased'\ncompress = 'round'\n[measure]"))
+    project.harness("run", "toys.toml", "--only", "model=biased,compress=round", code=5)
 
 
 def test_rehearsal_and_random_write_their_own_reports(project):

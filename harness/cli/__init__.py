@@ -90,7 +90,9 @@ def main_inner(arguments: list[str] | None = None) -> int:
         click.echo("interrupted; finished stages are kept, the same command goes on from there", err=True)
         return 130
     except HarnessError as error:
-        click.echo(str(error), err=True)
+        from harness.cli.common import talk
+
+        talk(str(error))
         return error.exit_code
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,7 +14,7 @@ from harness.estimate import duration
 from harness.records import read_records
 from harness.store import Store, unused
 
-YOUNG = 3600.0  # seconds; left-overs of stages younger than this may belong to a run that goes on
+YOUNG = 3600.0  # seconds; what is younger may belong to a run that goes on
 
 
 @click.group(
@@ -74,13 +74,16 @@ Example:
 @click.option("--dry-run", is_flag=True, help="Say what would be removed.")
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
 def gc(dry_run: bool, reports: Path) -> int:
-    """Remove entries that no record in the reports folder refers to, and left-overs of killed stages."""
+    """Remove entries older than an hour that no record in the reports folder refers to, and what killed stages left."""
     store = open_store()
     if not (store.root / "CACHEDIR.TAG").exists():
         msg = f"{store.root} is not a store (no CACHEDIR.TAG): nothing is removed"
         raise HarnessError(msg)
     keep = _referred(reports)
-    entries = unused(store, lambda key: key in keep)
+    if not keep:
+        msg = f"no record in {reports} refers to anything: every entry would go. Name the folder of your reports"
+        raise HarnessError(msg)
+    entries = [entry for entry in unused(store, lambda key: key in keep) if _old(entry.folder)]
     for entry in entries:
         click.echo(f"{'would remove' if dry_run else 'removed'}  {entry.key[:12]}  {entry.manifest['label']}")
         if not dry_run:
@@ -104,5 +107,9 @@ def _sweep(store: Store) -> None:
 
     for folder in (store.staging, store.scratch):
         for left in folder.glob("*"):
-            if time.time() - left.stat().st_mtime > YOUNG:
+            if _old(left):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _old(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > YOUNG

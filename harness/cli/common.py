@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.assets import places
-from harness.errors import NothingSelected, SuiteError
+from harness.errors import SuiteError
 from harness.measuring.machine import detect, versions
 from harness.plan import Context, Plan, Weights
 from harness.planner import make_plan
@@ -63,9 +64,9 @@ class Opened:
     command: str  # how to run it again
     machine: dict[str, Any]
 
-    def plan(self, cells: Sequence[Cell] | None = None) -> Plan:
-        """The plan of the selected cells, or of some of them."""
-        return make_plan(self.suite, self.context, self.cells if cells is None else cells)
+    def plan(self, cells: Sequence[Cell] | None = None, failed: frozenset[str] = frozenset()) -> Plan:
+        """The plan of the selected cells, or of the given ones; `failed` stages are not measured with."""
+        return make_plan(self.suite, self.context, self.cells if cells is None else cells, failed)
 
     @property
     def report_name(self) -> str:
@@ -80,12 +81,9 @@ def open_suite(suite: str, only: str | None, overrides: tuple[str, ...], *, rehe
         raise SuiteError(msg)
     registry = load_registry()
     for who, why in registry.broken.items():
-        click.echo(f"warning: plugin '{who}' failed to load: {why}", err=True)
+        talk(f"warning: plugin '{who}' failed to load: {why}")
     loaded = load_suite(suite_path(suite), registry, overrides)
     cells = select(loaded.cells, only) if only else loaded.cells
-    if not cells:
-        msg = f"--only {only}: no cell is left of {len(loaded.cells)}"
-        raise NothingSelected(msg)
     machine = detect()
     folder = loaded.path.parent if loaded.path else Path.cwd()
     found = versions(LIBRARIES)
@@ -97,15 +95,15 @@ def open_suite(suite: str, only: str | None, overrides: tuple[str, ...], *, rehe
         weights=weights,
     )
     words = ["harness", "run", suite, *(["--rehearse"] if rehearse else [])]
-    words += ["--weights random"] if weights == "random" else []
-    words += [f"--set {override}" for override in overrides]
+    words += ["--weights", "random"] if weights == "random" else []
+    words += [word for override in overrides for word in ("--set", override)]
     return Opened(
         suite=rehearsal(loaded, registry) if rehearse else loaded,
         registry=registry,
         cells=cells,
         context=context,
         mode="rehearsal" if rehearse else "random" if weights == "random" else "real",
-        command=" ".join(words),
+        command=shlex.join(words),
         machine=machine.as_json(),
     )
 
@@ -125,8 +123,13 @@ def open_store() -> Store:
 
 
 def talk(text: str) -> None:
-    """Say something to the person: on stderr, so that stdout stays data."""
-    click.echo(text, err=True)
+    """Say something to the person: on stderr, so that stdout stays data; third-party text cannot drive the terminal."""
+    click.echo("\n".join(printable(line) for line in text.splitlines()), err=True)
+
+
+def printable(text: str) -> str:
+    """The text without control characters."""
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def on_terminal() -> bool:

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from harness.cli.common import on_terminal
+from harness.cli.common import on_terminal, printable
 from harness.estimate import duration
 from harness.executors import Event
 from harness.keys import Stage
@@ -27,9 +27,9 @@ class Display(Protocol):
         """Take note of what happened to a stage."""
 
 
-def make_display(plan: Plan) -> Display:
-    """Live on a terminal, plain otherwise."""
-    return Live(plan) if on_terminal() else Plain(plan)
+def make_display(plan: Plan, what: str) -> Display:
+    """Live on a terminal, plain otherwise. `what` names the things that are counted."""
+    return Live(plan, what) if on_terminal() else Plain(plan)
 
 
 class Plain:
@@ -60,7 +60,7 @@ class Plain:
 class Live:
     """One bar for the run and one per running stage."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, what: str) -> None:
         self.console = Console(stderr=True)
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -69,7 +69,7 @@ class Live:
             TimeElapsedColumn(),
         )
         self.progress = Progress(*columns, console=self.console, transient=True)
-        self.whole = self.progress.add_task("stages", total=len(plan.stages))
+        self.whole = self.progress.add_task(what, total=len(plan.stages))
         self.bars: dict[str, TaskID] = {}
 
     def __enter__(self) -> Live:
@@ -86,7 +86,7 @@ class Live:
         elif what == "started":
             self.bars[stage.key] = self.progress.add_task(stage.label, total=None)
         else:
-            note = f"{stage.label}: {event.note}"[:70]
+            note = printable(f"{stage.label}: {event.note}"[:70])
             self.progress.update(self.bars[stage.key], completed=event.done, total=event.total, description=note)
 
     def _ended(self, stage: Stage, outcome: Outcome) -> None:
@@ -102,11 +102,6 @@ def _ended(stage: Stage, outcome: Outcome) -> str:
         return f"done     {stage.label} ({duration(outcome.seconds)})"
     reason = printable(outcome.reason.splitlines()[0] if outcome.reason else "")
     return f"{outcome.status:8} {stage.label}: {reason}"
-
-
-def printable(text: str) -> str:
-    """Third-party text without control characters, so that it cannot drive the terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def counts(outcomes: dict[str, Outcome] | object, seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.common import open_store, open_suite, suite_options
+from harness.cli.common import open_store, open_suite, printable, suite_options
 from harness.keys import Stage, differences
 from harness.plan import Weights
 from harness.store import KEY, Store
@@ -25,7 +25,7 @@ def command(suite: str, only: str | None, overrides: tuple[str, ...], rehearse: 
     for cell in plan.cells:
         click.echo(cell.cell.id)
         if cell.skipped:
-            click.echo(f"  skipped: {cell.skipped}")
+            click.echo(printable(f"  skipped: {cell.skipped}"))
         for key in plan.ancestors(cell.keys):
             stage = plan.stages[key]
             click.echo(f"  {_state(stage, store, entries):60} {key[:12]}  {stage.label}")

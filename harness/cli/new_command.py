@@ -82,8 +82,10 @@ def suite(task: str, data: Path, model: str | None, out: Path | None) -> int:
     if out.exists():
         msg = f"{out} exists already; give another name with --out"
         raise SuiteError(msg)
-    for found in (find_data(str(data.absolute()), places(out.parent)), *_checkpoint(model, out)):
-        if isinstance(found, Missing):
+    model = str(Path(model).absolute()) if model and Path(model).exists() else model
+    where = places(out.parent)
+    for found in (find_data(str(data.absolute()), where), *([find_model(model, where)] if model else [])):
+        if isinstance(found, Missing) and found.hub is None:
             raise AssetError(str(found))
     text = TEMPLATE.format(
         name=_quoted(name),
@@ -101,16 +103,11 @@ def suite(task: str, data: Path, model: str | None, out: Path | None) -> int:
     return 0
 
 
-def _checkpoint(model: str | None, out: Path) -> list[object]:
-    return [find_model(model, places(out.parent))] if model and not model.startswith("hub:") else []
-
-
 def _teacher(model: str | None) -> str:
     if model is None:
         lines = 'hidden_size = 128\nlayers = 2\ntrain = { distil = "finetune", epochs = 5, learning_rate = 5e-4 }'
         return f"# no checkpoint given: trained from nothing\n{lines}"
-    found = str(Path(model).absolute()) if Path(model).exists() else model
-    return f'checkpoint = {_quoted(found)}\ntrain = {{ distil = "finetune", epochs = 3, learning_rate = 2e-5 }}'
+    return f'checkpoint = {_quoted(model)}\ntrain = {{ distil = "finetune", epochs = 3, learning_rate = 2e-5 }}'
 
 
 def _quoted(text: str) -> str:

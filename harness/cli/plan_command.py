@@ -7,8 +7,7 @@ from collections import Counter
 
 import click
 
-from harness.cli.common import open_store, open_suite, suite_options
-from harness.cli.display import printable
+from harness.cli.common import open_store, open_suite, printable, suite_options
 from harness.estimate import estimate
 from harness.plan import Plan, Weights
 from harness.store import Store
@@ -39,7 +38,7 @@ def command(
     there = {key for key in plan.stages if store.entry(key)}
     if as_json:
         click.echo(json.dumps(_as_json(plan, there), ensure_ascii=False, indent=1))
-        return 0
+        return 2 if plan.missing else 0
     _summary(plan, store, there, suite)
     if cells:
         _cells(plan, there)
@@ -51,7 +50,7 @@ def _summary(plan: Plan, store: Store, there: set[str], suite: str) -> None:
     axes = {name: len(values) for name, values in plan.suite.axes.items() if len(values) > 1}
     shape = " × ".join(f"{count} {name}" for name, count in axes.items()) or "one cell"
     skipped = [cell for cell in plan.cells if cell.skipped]
-    click.echo(f"{suite}: {plan.suite.title}")
+    click.echo(printable(f"{suite}: {plan.suite.title}"))
     click.echo(f"axes: {shape} → {len(plan.cells)} cells, {len(skipped)} skipped")
     kinds = Counter(stage.kind for stage in plan.stages.values())
     cached = Counter(plan.stages[key].kind for key in there)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli.common import talk
+from harness.errors import HarnessError
 from harness.plugins import load_registry
 from harness.records import read_records
 
@@ -27,7 +28,11 @@ def command(record: Path, as_json: bool) -> int:
     """Write a report again from its record, without running anything."""
     from harness.reports import json_report, summarise, summary_sentence, write_reports
 
-    report = summarise(read_records(record), load_registry())
+    try:
+        report = summarise(read_records(record), load_registry())
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        msg = f"{record}: a field is missing or of another kind ({type(error).__name__}: {error}); run the suite again"
+        raise HarnessError(msg) from error
     if as_json:
         click.echo(json.dumps(json_report(report), ensure_ascii=False, indent=1))
         return 0

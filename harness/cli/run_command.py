@@ -6,23 +6,27 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from harness.assets import Missing, fetch
 from harness.cli.common import LIBRARIES, Opened, open_store, open_suite, suite_options, talk
-from harness.cli.display import counts, make_display, printable
-from harness.errors import AssetError
+from harness.cli.display import counts, make_display
+from harness.errors import AssetError, HarnessError, SuiteError
 from harness.executors.local import LocalExecutor
 from harness.measuring.machine import detect, versions
 from harness.plan import Plan, Weights
-from harness.records import Records, RunFacts, make_records
+from harness.records import Records, RunFacts, make_records, read_records, with_earlier
 from harness.runner import Outcome, Runner
-from harness.store import Store
+from harness.store import Store, write_atomic
 from harness.suite import Cell
+
+SHOWN = 20  # failed cells in the closing lines
 
 
 @click.command(
@@ -59,6 +63,7 @@ def command(
     opened = open_suite(suite, only, overrides, rehearse=rehearse, weights=weights)
     plan = provide(opened, opened.plan())
     store = open_store()
+    probe(reports)
     talk(f"{opened.suite.name}: {len(plan.cells)} cells, {len(plan.stages)} stages; store {store.root}")
     plan, outcomes = execute(opened, plan, store, workers, fail_fast=fail_fast)
     seconds = time.monotonic() - clock
@@ -71,8 +76,8 @@ def command(
         versions=versions(LIBRARIES),
     )
     records = make_records(plan, store, outcomes, opened.registry, facts)
-    logs = {key: outcome.log for key, outcome in outcomes.items() if outcome.log}
-    return finish(opened, records, reports, counts(dict(outcomes), seconds), logs, as_json=as_json)
+    finish(opened, records, reports, counts(dict(outcomes), seconds), as_json=as_json)
+    return say_problems(opened, records, outcomes)
 
 
 def provide(opened: Opened, plan: Plan) -> Plan:
@@ -84,9 +89,11 @@ def provide(opened: Opened, plan: Plan) -> Plan:
     if local or offline:
         raise AssetError([str(missing) for missing in plan.missing])
     problems = [problem for missing in plan.missing if (problem := _fetch(missing))]
+    again = opened.plan()
+    problems = problems or [str(missing) for missing in again.missing]
     if problems:
         raise AssetError(problems)
-    return opened.plan()
+    return again
 
 
 def _fetch(missing: Missing) -> str | None:
@@ -98,76 +105,124 @@ def _fetch(missing: Missing) -> str | None:
     return None
 
 
+def probe(reports: Path) -> None:
+    """SuiteError when reports could not be written in the end: found out before the work."""
+    try:
+        write_atomic(reports / ".probe", "")
+        (reports / ".probe").unlink()
+    except OSError as error:
+        msg = f"--reports {reports}: {error.strerror}; name a folder that can be written"
+        raise SuiteError(msg) from error
+
+
 def execute(
     opened: Opened, plan: Plan, store: Store, workers: int | None, *, fail_fast: bool
 ) -> tuple[Plan, Mapping[str, Outcome]]:
     """Run the plan on this machine, watched.
 
-    A row that failed would leave its whole group unmeasured; so the others are planned and measured without it.
+    Inputs come first: bad ones end the run before they cost anything. A row that failed would leave its whole group
+    unmeasured; so the others are planned and measured without it.
     """
-    cores = detect().identity.logical_cores
+    identity = detect().identity
+    cores = max(1, min(identity.logical_cores, int(identity.cpu_quota or identity.logical_cores)))
     capacity = workers or min(cores, 4)
     store.create()
     executor = LocalExecutor(store, capacity, max(1, cores // capacity))
     try:
-        outcomes = _watched(Runner(plan, store, executor, fail_fast=fail_fast))
+        early = _watched(Runner(plan.inputs_only(), store, executor), "inputs")
+        _refuse_bad_input(early)
+        known = {key: outcome for key, outcome in early.items() if outcome.status == "failed"}
+        outcomes = _watched(Runner(plan, store, executor, fail_fast=fail_fast, outcomes=known), "stages")
         rest = _without_failures(plan, outcomes)
         if rest and not fail_fast:
-            again = opened.plan(rest)
-            outcomes = {**outcomes, **_watched(Runner(again, store, executor))}
+            failed = frozenset(key for key, outcome in outcomes.items() if not _done(outcome))
+            again = opened.plan(rest, failed)
+            outcomes = {**outcomes, **_watched(Runner(again, store, executor), "measurements")}
             plan = plan.merged(again)
-        return plan, outcomes
+        ran = {key: outcome for key, outcome in early.items() if outcome.status == "ok"}
+        return plan, {**outcomes, **ran}
     finally:
         executor.close()
 
 
-def _watched(runner: Runner) -> Mapping[str, Outcome]:
-    with make_display(runner.plan) as display:
+def _watched(runner: Runner, what: str) -> Mapping[str, Outcome]:
+    with make_display(runner.plan, what) as display:
         runner.observe = display
         return runner.run()
 
 
+def _refuse_bad_input(outcomes: Mapping[str, Outcome]) -> None:
+    """Data and checkpoints that cannot be used end the run before any training, with no report written."""
+    bad = [outcome for outcome in outcomes.values() if outcome.status == "failed" and outcome.exit_code == 2]
+    if bad:
+        raise AssetError(list(dict.fromkeys(outcome.reason for outcome in bad)))
+
+
+def _done(outcome: Outcome) -> bool:
+    return outcome.status in ("ok", "cached")
+
+
 def _without_failures(plan: Plan, outcomes: Mapping[str, Outcome]) -> tuple[Cell, ...]:
-    """The cells whose own work is done but which could not be measured; empty when there is nothing to gain."""
-
-    def done(keys: tuple[str, ...]) -> bool:
-        return all(outcomes[key].status in ("ok", "cached") for key in keys)
-
-    sound = [cell for cell in plan.cells if not cell.skipped and done(cell.work)]
+    """The cells whose own work is done, where some could not be measured because of others; else none."""
+    sound = [cell for cell in plan.cells if not cell.skipped and all(_done(outcomes[key]) for key in cell.work)]
     lost = [cell for cell in sound if cell.measure and outcomes[cell.measure].status == "not run"]
     return tuple(cell.cell for cell in sound) if lost and len(sound) < len(plan.cells) else ()
 
 
-def finish(
-    opened: Opened, records: Records, reports: Path, summary: str, logs: Mapping[str, str], *, as_json: bool
-) -> int:
-    """Write record and reports, say what came out, failures last. Returns the exit code."""
+def finish(opened: Opened, records: Records, reports: Path, summary: str, *, as_json: bool) -> None:
+    """Write record and reports, say what came out."""
     from harness.reports import json_report, summarise, summary_sentence, write_reports
 
-    records.write(reports / f"{opened.report_name}.records.jsonl")
-    report = summarise(records, opened.registry)
-    path = write_reports(report, reports, opened.report_name)
+    path = reports / f"{opened.report_name}.records.jsonl"
+    complete = _with_earlier(opened, records, path)
+    complete.write(path)
+    report = summarise(complete, opened.registry)
+    written = write_reports(report, reports, opened.report_name)
     if as_json:
         click.echo(json.dumps(json_report(report), ensure_ascii=False, indent=1))
     talk("")
     talk(summary)
-    talk(f"report: {path}")
-    talk(printable(summary_sentence(report)))
-    bad = [cell for cell in records.cells if cell["status"] in ("failed", "not run")]
-    for cell in bad[:20]:
-        talk(f"{cell['status']}  {printable(cell['cell'])}: {printable(cell['reason'].splitlines()[0])}")
-        if cell["status"] == "failed":
-            talk(f"         log: {logs.get(cell['failed_stage'], 'none')}; retry: {printable(cell['retry'])}")
-    if len(bad) > 20:
-        talk(f"… and {len(bad) - 20} more; the report lists all")
-    for reason in sorted(
-        {cell["unmeasured"] for cell in records.cells if cell["status"] == "ok" and _lost(opened, cell)}
-    ):
-        talk(f"not measured: {printable(reason)}")
+    talk(f"report: {written}")
+    talk(summary_sentence(report))
     sys.stdout.flush()
-    return 1 if bad or any(_lost(opened, cell) for cell in records.cells) else 0
 
 
-def _lost(opened: Opened, cell: Mapping[str, str]) -> bool:
+def _with_earlier(opened: Opened, records: Records, path: Path) -> Records:
+    """A run of some cells adds to the record of the others; a record that cannot be read is replaced."""
+    if len(opened.cells) == len(opened.suite.cells) or not path.exists():
+        return records
+    try:
+        return with_earlier(records, read_records(path), opened.plan(opened.suite.cells))
+    except HarnessError as error:
+        talk(f"the earlier record is left out: {error}")
+        return records
+
+
+def say_problems(opened: Opened, records: Records, outcomes: Mapping[str, Outcome]) -> int:
+    """Failures last: each failed cell with its log and the command that retries it. Returns the exit code."""
+    failed = [cell for cell in records.cells if cell["status"] == "failed"]
+    waited = [cell for cell in records.cells if cell["status"] == "not run"]
+    for cell in failed[:SHOWN]:
+        log = outcomes[cell["failed_stage"]].log
+        talk(f"failed  {cell['cell']}: {_first_line(cell['reason'])}")
+        talk(f"        log: {log or 'none'}; retry: {cell['retry']}")
+    if len(failed) > SHOWN:
+        talk(f"… and {len(failed) - SHOWN} more failed cells; the report lists all")
+    _say_once("not run", [_first_line(cell["reason"]) for cell in waited])
+    lost = [cell["unmeasured"] for cell in records.cells if cell["status"] == "ok" and _lost(opened, cell)]
+    _say_once("not measured", lost)
+    return 1 if failed or waited or lost else 0
+
+
+def _say_once(what: str, reasons: Sequence[str]) -> None:
+    for reason, count in Counter(reasons).items():
+        talk(f"{what}  {count} {'cell' if count == 1 else 'cells'}: {reason}")
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else ""
+
+
+def _lost(opened: Opened, cell: Mapping[str, Any]) -> bool:
     """Should have been measured and was not."""
-    return bool(cell["unmeasured"]) and opened.suite.measure.speed is not None and cell["status"] != "skipped"
+    return bool(cell["unmeasured"]) and opened.suite.measure.speed is not None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from harness.keys import Stage
 
@@ -20,7 +20,7 @@ class Event:
     seconds: float = 0.0
     reason: str = ""
     log: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
+    exit_code: int = 1  # of a failure: 2 when the input is bad, not the work
 
 
 class Executor(Protocol):

@@ -59,7 +59,7 @@ class LocalExecutor:
             "PYTHONUNBUFFERED": "1",
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.executors.worker"],
+            [sys.executable, "-P", "-m", "harness.executors.worker"],  # -P: no code from the working folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file(),

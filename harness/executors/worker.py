@@ -73,7 +73,7 @@ def _run(job: dict[str, Any], registry: Registry, wire: TextIO) -> dict[str, Any
             store.publish(stage, out, facts, seconds, datetime.now(UTC).isoformat(timespec="seconds"))
         shutil.rmtree(work.scratch, ignore_errors=True)  # only now: until here a kill resumes in the middle
     except HarnessError as error:
-        return {"kind": "failed", "key": stage.key, "reason": str(error)}
+        return {"kind": "failed", "key": stage.key, "reason": str(error), "exit_code": error.exit_code}
     except Exception as error:
         traceback.print_exc()
         return {"kind": "failed", "key": stage.key, "reason": f"{type(error).__name__}: {error}"}

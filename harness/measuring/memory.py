@@ -17,11 +17,6 @@ def peak_mib(pid: int | None = None) -> float | str:
     return _status_mib("VmHWM", pid)
 
 
-def resident_mib(pid: int | None = None) -> float | str:
-    """Resident memory of a process (None: this one) now in MiB, or "not measured (why)"."""
-    return _status_mib("VmRSS", pid)
-
-
 def _status_mib(field: str, pid: int | None) -> float | str:
     path = Path(f"/proc/{os.getpid() if pid is None else pid}/status")
     try:

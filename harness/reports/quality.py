@@ -123,7 +123,7 @@ def _score(row: Scored | Absent, anchor: Scored | Absent, metric: Metric) -> Sco
         return Score(interval=row, by_seed={}, difference=difference, retention=retention)
     found = row.metrics[metric.name]
     return Score(
-        interval=_defined(found.interval),
+        interval=_defined(found.interval.within(0, 1) if metric.unit == "%" else found.interval),
         by_seed=dict(zip(row.seeds, found.by_seed, strict=True)),
         difference=difference,
         retention=retention,

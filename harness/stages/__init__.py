@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.assets import fingerprint
+from harness.errors import StageError
 from harness.keys import Stage
 from harness.plugins import Registry
 from harness.specs import Facts
 from harness.store import Store
-
-KINDS = ("prepare", "build", "train", "compress", "predict", "score", "measure")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,13 @@ class Work:
         folder = self.out / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def check_unchanged(work: Work, name: str, asset: Mapping[str, Any]) -> None:
+    """StageError when files that were read are no longer those that the key speaks of."""
+    if fingerprint(Path(asset["root"]), asset["files"]) != work.stage.data[name]:
+        msg = f"{asset['origin']}: its files changed between the plan and the end of this stage; run again"
+        raise StageError(msg)
 
 
 def execute(work: Work) -> Facts:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.artifacts import Artifact
 from harness.data import read_examples, read_meta
 from harness.errors import AssetError, StageError
 from harness.measuring.size import artifact_sizes
 from harness.specs import BuildRequest, Facts, Student
-from harness.stages import Work
+from harness.stages import Work, check_unchanged
 
 
 def run(work: Work) -> Facts:
@@ -28,12 +29,14 @@ def run(work: Work) -> Facts:
             params=spec.params(**options["params"]),
             seed=int(work.stage.seed or 0),
             max_length=options["max_length"],
-            assets={name: _there(path) for name, path in options["assets"].items()},
+            assets={name: _there(asset) for name, asset in options["assets"].items()},
             artifacts={n.removeprefix("init."): p for n, p in work.inputs.items() if n.startswith("init.")},
             texts=lambda: _texts(work),
             random_weights=bool(work.stage.params.get("random_weights")),
         )
     )
+    for name, asset in options["assets"].items():
+        check_unchanged(work, name, asset)
     Artifact(
         format=spec.format,
         student=work.stage.component,
@@ -44,10 +47,10 @@ def run(work: Work) -> Facts:
     return {**facts, "sizes": artifact_sizes(out)}
 
 
-def _there(path: str) -> Path:
-    found = Path(path)
+def _there(asset: Mapping[str, Any]) -> Path:
+    found = Path(asset["path"])
     if not found.exists():
-        msg = f"checkpoint '{path}' was there when the plan was made and is gone now"
+        msg = f"checkpoint '{found}' was there when the plan was made and is gone now"
         raise AssetError(msg)
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.data import META, write_examples, write_json
 from harness.errors import AssetError, StageError
 from harness.specs import Facts, Prepared, Source
-from harness.stages import Work
+from harness.stages import Work, check_unchanged
 
 
 def run(work: Work) -> Facts:
@@ -21,6 +21,7 @@ def run(work: Work) -> Facts:
     roles = work.stage.params["roles"]
     prepared: Prepared = spec.load().prepare(source, params, roles)
     _check(prepared, roles, source)
+    check_unchanged(work, "source", asset)
     for role in roles:
         write_examples(work.out / role, prepared.roles[role])
     counts = {role: len(prepared.roles[role]) for role in roles}
@@ -37,7 +38,7 @@ def _check(prepared: Prepared, roles: list[str], source: Source) -> None:
             msg = f"{source.origin}: no examples for the role '{role}' after preparing; check the source and the split"
             raise AssetError(msg)
         for example in examples:
-            other = seen.setdefault(example["id"], role)
-            if other != role:
-                msg = f"{source.origin}: id {example['id']!r} stands in both '{other}' and '{role}'"
+            if example["id"] in seen:
+                msg = f"{source.origin}: id {example['id']!r} stands in '{seen[example['id']]}' and again in '{role}'"
                 raise StageError(msg)
+            seen[example["id"]] = role

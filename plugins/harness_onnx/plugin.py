@@ -93,6 +93,8 @@ def harness_students() -> Iterator[StudentSpec]:
         assets=("model",),
         format="onnx",
         trainable=False,
+        batch_dependent=True,  # the file may be quantized already
+        isa_dependent=True,
         factory="harness_onnx.onnx_file:OnnxFile",
         params=OnnxFileParams,
         libraries=("onnx", "onnxruntime", "tokenizers"),
