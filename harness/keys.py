@@ -11,6 +11,9 @@ from typing import Any
 from harness.specs import Params, Spec
 
 Json = Any
+CORE: Mapping[
+    str, int
+] = {}  # stage kind → version of the core's own part of it (absent: 1); bumped when results change
 
 
 def canonical(value: Json) -> str:
@@ -59,7 +62,9 @@ class Stage:
     @property
     def identity(self) -> dict[str, Json]:
         """What the result depends on; stands beside the result as `key.json`."""
+        core = {"core": CORE[self.kind]} if self.kind in CORE else {}
         return {
+            **core,
             "kind": self.kind,
             "component": self.component,
             "version": self.version,

@@ -127,7 +127,7 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
             manager.register(module, name=key)
             providers[key] = provider
             _refuse_unknown_hooks(manager, module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             broken[f"{provider} ({point.name})"] = _reason(error)
             if manager.get_plugin(f"{provider.distribution}:{point.name}"):
                 manager.unregister(name=f"{provider.distribution}:{point.name}")
@@ -145,7 +145,7 @@ def _provider(point: EntryPoint) -> Provider:
     return Provider(dist.name, dist.version) if dist else Provider(point.value.partition(".")[0], "unknown")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 
@@ -163,7 +163,7 @@ def _collect(manager: pluggy.PluginManager, providers: Mapping[str, Provider], b
             provider = providers[impl.plugin_name]
             try:
                 found += [Registered(_checked(spec, kind), provider) for spec in impl.function()]
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 broken[f"{provider} ({impl.plugin_name.partition(':')[2]})"] = f"{hook}: {_reason(error)}"
     return Registry(_by_kind(found), broken)
 

@@ -253,7 +253,10 @@ def _facts(key: str, store: Store) -> Json:
 
 def _train(key: str, store: Store) -> Json:
     curve = store.folder(key) / "log" / "curve.json"
-    return {**_facts(key, store), "curve": _thinned(read_json(curve)["steps"]) if curve.exists() else None}
+    facts = _facts(key, store)
+    seconds = sum(epoch["seconds"] for epoch in facts["epochs"])  # over all processes that worked on it
+    thin = _thinned(read_json(curve)["steps"]) if curve.exists() else None
+    return {**facts, "seconds": round(seconds, 3), "curve": thin}
 
 
 def _thinned(curve: Json) -> Json:
@@ -277,6 +280,7 @@ def _artifact(planned: CellPlan, store: Store) -> Json | None:
 def commit(folder: Path) -> Json:
     """The git commit of a folder and whether it has uncommitted changes; nulls outside a repository."""
     try:
+        _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)  # not installed inside somebody's own project
         sha = _git(folder, "rev-parse", "HEAD")
         return {"sha": sha, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.SubprocessError):

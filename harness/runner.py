@@ -56,6 +56,9 @@ class Runner:
                 if self._running or self._elsewhere:
                     for event in self.executor.wait(_POLL):
                         self._handle(event)
+                elif not any(self._is_ready(stage) for stage in self._waiting()) and self._waiting():
+                    msg = f"no stage can start, yet these wait: {[stage.label for stage in self._waiting()]}"
+                    raise RuntimeError(msg)
         return self.outcomes
 
     def _waiting(self) -> list[Stage]:

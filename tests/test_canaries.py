@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.keys import CORE
 from harness.plugins import load_registry
 from harness.specs import Batch, BuildRequest, load_object
 
@@ -60,6 +61,31 @@ def of_student(spec, folder: Path) -> str:
     return digest(*answers)
 
 
+def of_training(folder: Path) -> str:
+    """Twenty steps of the one loop: batches, schedule, clipping, optimiser, token dropout."""
+    import torch
+
+    from harness.specs import Encoded
+    from harness.stages.loop import LoopRequest, train
+    from harness.training import TrainParams
+
+    registry = load_registry()
+    spec, kd = registry.student("lstm"), registry.distiller("kd")
+    of_student(spec, folder)
+    encoder, model = load_object(spec.encoder)(folder), spec.load().load(folder, "sequence")
+    encoded: list[Encoded] = encoder.encode(TEXTS, "sequence")
+    torch.set_num_threads(1)
+    result = train(
+        LoopRequest(
+            model=model, encoded=encoded, targets=np.arange(len(TEXTS)) % 3, pad=encoder.pad, seed=3,
+            teachers=[np.random.default_rng(1).normal(size=(len(TEXTS), 3))], distiller=kd.load(),
+            distiller_params=kd.params(), train=TrainParams(epochs=5, batch_size=6), outputs=frozenset({"last"}),
+            save=lambda model, name: None, scratch=folder,
+        )
+    )  # fmt: skip
+    return digest(np.array(result.curve["loss"]), np.array(result.curve["rate"]) * 100)
+
+
 def of_task(spec) -> str:
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 3, size=(40, 2)).astype(float)
@@ -77,6 +103,8 @@ def canaries(folder: Path) -> dict[str, dict[str, object]]:
         spec = registry.student(name)
         (folder / name).mkdir()
         found[f"student {name}"] = {"version": spec.version, "digest": of_student(spec, folder / name)}
+    (folder / "training").mkdir()
+    found["core train"] = {"version": CORE.get("train", 1), "digest": of_training(folder / "training")}
     return found
 
 

@@ -68,7 +68,7 @@ class Live:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        self.progress = Progress(*columns, console=self.console, transient=True)
+        self.progress = Progress(*columns, console=self.console, transient=True, refresh_per_second=2)
         self.whole = self.progress.add_task(what, total=len(plan.stages))
         self.bars: dict[str, TaskID] = {}
 

@@ -38,16 +38,16 @@ def _state(stage: Stage, store: Store, entries: list[tuple[str, str, str]]) -> s
         return "in the store"
     if problem != "missing":
         return f"will run: the entry is damaged ({problem})"
-    for kind, label, key in entries:
-        if kind == stage.kind and label == stage.label:
-            return f"will run: {'; '.join(_why(store, key, stage)) or 'not in the store'}"
-    return "will run: never run here"
+    alike = [_why(store, key, stage) for kind, label, key in entries if (kind, label) == (stage.kind, stage.label)]
+    if not alike:
+        return "will run: never run here"
+    return f"will run: {'; '.join(min(alike, key=len)[:3]) or 'not in the store'}"
 
 
 def _why(store: Store, key: str, stage: Stage) -> list[str]:
     from harness.data import read_json
 
     try:
-        return differences(read_json(store.folder(key) / KEY), stage.identity)[:3]
+        return differences(read_json(store.folder(key) / KEY), stage.identity)
     except (OSError, ValueError):
         return []

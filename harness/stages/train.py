@@ -62,7 +62,7 @@ def run(work: Work) -> Facts:
             device="auto" if torch.cuda.is_available() else "cpu",
         )
     )
-    return _facts(work, result, sorted(outputs))
+    return _facts(work, result, sorted(outputs), torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
 
 
 def _scratch(work: Work) -> Path:
@@ -70,12 +70,13 @@ def _scratch(work: Work) -> Path:
     return work.scratch
 
 
-def _facts(work: Work, result: LoopResult, outputs: list[str]) -> Facts:
+def _facts(work: Work, result: LoopResult, outputs: list[str], device: str) -> Facts:
     write_json(work.output("log") / "curve.json", {"steps": result.curve, "epochs": result.epochs})
     return {
         "steps": result.steps,
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
+        "device": device,
         "sizes": artifact_sizes(work.output(outputs[0])),
     }
 
