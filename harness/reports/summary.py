@@ -68,11 +68,27 @@ def _is_worse(row: Row, metric: Metric) -> bool:
 
 
 def _fastest(rows: Sequence[Row]) -> Row:
-    return max(rows, key=lambda row: (_speedup(row), _smaller(row)))  # the suite's order decides between equals
+    """Of those as fast as the fastest, as far as can be told, the one that keeps most, then the smallest."""
+    first = max(rows, key=_speedup)
+    if _speedup(first) == NO_RATIO:
+        return max(rows, key=_smaller)
+    tied = [row for row in rows if _speedup(row) == _speedup(first) or _overlap(row, first)]
+    return max(tied, key=lambda row: (round(_kept_share(row), 3), _smaller(row), _speedup(row)))
+
+
+def _overlap(row: Row, other: Row) -> bool:
+    one, two = row.speed.forward.interval, other.speed.forward.interval
+    if not isinstance(one, Interval) or not isinstance(two, Interval) or row.speed.forward.noise:
+        return False
+    return one.low <= two.high and two.low <= one.high
+
+
+def _kept_share(row: Row) -> float:
+    return row.kept.interval.value if isinstance(row.kept.interval, Interval) else 0.0
 
 
 def _keeper(rows: Sequence[Row]) -> Row:
-    return max(rows, key=lambda row: row.kept.interval.value if isinstance(row.kept.interval, Interval) else 0.0)
+    return max(rows, key=_kept_share)
 
 
 def _speedup(row: Row) -> float:
