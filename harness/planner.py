@@ -118,7 +118,9 @@ class Planner:
                     "student": model.use,
                     "head": self.context.registry.task(task.use).head,
                     "task": {"use": task.use, "params": task_params(task)},
-                    "params": model.params.model_dump(mode="json"),
+                    "params": model.params.model_dump(
+                        mode="json", exclude_unset=True
+                    ),  # set ones: some exclude each other
                     "assets": {n: _asset_json(a) for n, a in assets.items()},
                     "max_length": task.max_length,
                 },

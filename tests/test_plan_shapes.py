@@ -305,3 +305,24 @@ def test_planning_imports_no_torch() -> None:
         [sys.executable, "-c", heavy + code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_checkpoint_reaches_its_build_without_the_dimensions_that_it_excludes(folder: Path) -> None:
+    from harness.plugins import load_registry
+
+    (folder / "bert").mkdir()
+    (folder / "bert" / "config.json").write_text("{}")
+    components = load_registry()
+    text = (
+        HEAD.format(anchor="big", head="x").replace("fake-x", "sentiment")
+        + '[models.big]\nuse = "transformer"\ncheckpoint = "bert"\n[measure]\nspeed = false\n'
+    )
+    context = Context(
+        registry=components,
+        places=Places(folder),
+        machine={"isa": "x", "identity": {}},
+        library_version=lambda name: "1.0",
+    )
+    built = the(make_plan(parse_suite(text, components), context), "build big seed 42")
+    params = components.student("transformer").params(**built.options["params"])  # as the worker makes them
+    assert params.checkpoint == "bert"
