@@ -11,9 +11,8 @@ from typing import Any
 from harness.specs import Params, Spec
 
 Json = Any
-CORE: Mapping[
-    str, int
-] = {}  # stage kind → version of the core's own part of it (absent: 1); bumped when results change
+# Stage kind → version of the core's own part of it; absent: 1. Bumped when results change.
+CORE: Mapping[str, int] = {}
 
 
 def canonical(value: Json) -> str:
@@ -98,6 +97,11 @@ def identity_params(spec: Spec, params: Params, leave_out: frozenset[str] = froz
 def changed(params: Params) -> dict[str, Json]:
     """Params that differ from their defaults, as JSON."""
     return params.model_dump(mode="json", exclude_defaults=True)
+
+
+def written(params: Params) -> dict[str, Json]:
+    """Params as somebody wrote them, for a worker: sent in full, those that exclude each other would clash."""
+    return params.model_dump(mode="json", exclude_unset=True)
 
 
 def differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[str]:

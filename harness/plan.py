@@ -9,7 +9,7 @@ from typing import Any, Literal
 from harness.assets import Missing, Places
 from harness.keys import Ref, Stage, digest
 from harness.plugins import Registry
-from harness.suite.types import Cell, Suite, TaskConfig
+from harness.suite.types import Cell, Suite
 
 Weights = Literal["given", "random"]
 
@@ -91,8 +91,3 @@ class Plan:
 def suite_digest(suite: Suite) -> str:
     """Identity of a suite's text and overrides, for records."""
     return digest([suite.text, list(suite.overrides)])
-
-
-def task_params(task: TaskConfig) -> dict[str, Any]:
-    """A task's params as JSON, in full."""
-    return task.params.model_dump(mode="json")

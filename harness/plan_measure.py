@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import SuiteError
-from harness.keys import Ref, Stage
-from harness.plan import CellPlan, task_params
+from harness.keys import Ref, Stage, written
+from harness.plan import CellPlan
 from harness.specs import RuntimeSpec
 from harness.suite.bind import bind
 from harness.suite.types import Cell, SpeedConfig
@@ -89,7 +89,7 @@ def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) 
                 **{name: v for runtime in runtimes.values() for name, v in planner.libraries(runtime).items()},
             },
             facets={"machine": planner.context.machine["identity"]},
-            options={"task": {"use": task.use, "params": task_params(task)}},
+            options={"task": {"use": task.use, "params": written(task.params)}},
             label=f"measure {next(iter(rows.values())).cell['model']}",
             exclusive=True,
         )

@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.assets import Asset, Missing, find_data, find_model
 from harness.errors import SuiteError
-from harness.keys import Ref, Stage, identity_params
-from harness.plan import CellPlan, Context, Plan, task_params
+from harness.keys import Ref, Stage, identity_params, written
+from harness.plan import CellPlan, Context, Plan
 from harness.plan_measure import add_measurements
 from harness.specs import CompressorSpec, RuntimeSpec, Spec, StudentSpec
 from harness.suite.bind import bind
@@ -76,7 +76,7 @@ class Planner:
                 params={**identity_params(spec, task.params), "roles": roles},
                 data={"source": asset.fingerprint if isinstance(asset, Asset) else f"missing:{source}"},
                 libraries=self.libraries(spec),
-                options={"task": task.use, "params": task_params(task), "asset": _asset_json(asset)},
+                options={"task": task.use, "params": written(task.params), "asset": _asset_json(asset)},
                 label=f"prepare {data or task.use}",
             )
         )
@@ -117,10 +117,8 @@ class Planner:
                 options={
                     "student": model.use,
                     "head": self.context.registry.task(task.use).head,
-                    "task": {"use": task.use, "params": task_params(task)},
-                    "params": model.params.model_dump(
-                        mode="json", exclude_unset=True
-                    ),  # set ones: some exclude each other
+                    "task": {"use": task.use, "params": written(task.params)},
+                    "params": written(model.params),
                     "assets": {n: _asset_json(a) for n, a in assets.items()},
                     "max_length": task.max_length,
                 },
@@ -196,9 +194,9 @@ class Planner:
                 libraries={**self.libraries(spec), "torch": self.context.library_version("torch")},
                 options={
                     "distiller": step.distil,
-                    "params": step.params.model_dump(mode="json"),
+                    "params": written(step.params),
                     "loop": step.loop.model_dump(mode="json"),
-                    "task": {"use": task.use, "params": task_params(task)},
+                    "task": {"use": task.use, "params": written(task.params)},
                 },
                 label=f"train {model.name}{'' if step.name == 'train' else '.' + step.name} seed {seed}",
             )
@@ -220,8 +218,8 @@ class Planner:
                 facets={"isa": self.context.machine["isa"]} if spec.isa_dependent else {},
                 options={
                     "compressor": step.use,
-                    "params": step.params.model_dump(mode="json"),
-                    "task": {"use": task.use, "params": task_params(task)},
+                    "params": written(step.params),
+                    "task": {"use": task.use, "params": written(task.params)},
                 },
                 label=f"compress {label} with {step.use}",
             )
@@ -241,7 +239,7 @@ class Planner:
                 inputs={"artifact": artifact, "data": data},
                 libraries=self.libraries(runtime),
                 facets={"isa": self.context.machine["isa"]} if any(spec.isa_dependent for spec in specs) else {},
-                options={"task": {"use": task.use, "params": task_params(task)}},
+                options={"task": {"use": task.use, "params": written(task.params)}},
                 label=f"predict {label} on {data.output}",
             )
         )
@@ -309,7 +307,7 @@ class Planner:
                 component=self.component("task", task.use),
                 version=spec.version,
                 inputs={"predictions": Ref(predicted.key), "data": test, "meta": Ref(test.key, "meta")},
-                options={"task": {"use": task.use, "params": task_params(task)}},
+                options={"task": {"use": task.use, "params": written(task.params)}},
                 label=predicted.label.replace("predict", "score", 1),
             )
         )

@@ -193,10 +193,8 @@ def file_hash(path: Path) -> str:
 
 
 def _seal(path: Path) -> list[Any]:
-    with path.open("rb") as file:
-        sha = hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-    return [path.stat().st_size, sha]
+    _sync(path)
+    return [path.stat().st_size, file_hash(path)]
 
 
 def _write_json(path: Path, value: Any) -> None:

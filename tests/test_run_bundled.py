@@ -77,3 +77,82 @@ def test_a_training_killed_in_the_middle_ends_like_an_undisturbed_one(rehearsed,
     assert ours["quality"] == calm["quality"]
     assert ours["train"][0]["curve"] == calm["train"][0]["curve"]
     assert not list(training.glob("*"))
+
+
+CHECKPOINT = """
+schema = 1
+[suite]
+name = "checkpoint"
+title = "A checkpoint from a folder"
+anchor = { model = "teacher", compress = "none" }
+[task]
+use = "sentiment"
+source = "bundled:harness_sentiment/data/sample"
+[models.teacher]
+use = "transformer"
+checkpoint = "bert"
+train = { distil = "finetune", epochs = 1 }
+[models.student]
+use = "lstm"
+hidden_size = 8
+vocab_size = 600
+train = { distil = "kd", teacher = "teacher", epochs = 1 }
+[chains]
+onnx-int8 = ["onnx", "onnx-int8"]
+[matrix]
+compress = ["none", "onnx-int8"]
+[measure]
+speed = false
+"""
+
+
+@pytest.fixture
+def checkpoint(project):
+    """A tiny BERT in the hub's layout, and a suite that starts from it."""
+    from transformers import BertConfig, BertModel
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"абвгдежзийклмнопрстуфхцчшщъыьэюя"]
+    words += [f"##{letter}" for letter in words[5:]]
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    BertModel(config).save_pretrained(project.folder / "bert")
+    (project.folder / "bert" / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    project.write(CHECKPOINT, "checkpoint.toml")
+    return project
+
+
+def test_a_checkpoint_trains_teaches_and_is_exported_and_its_code_is_never_run(checkpoint):
+    canary = checkpoint.folder / "canary"
+    (checkpoint.folder / "bert" / "modeling.py").write_text(f"open({str(canary)!r}, 'w')")
+    checkpoint.harness("run", "checkpoint.toml")
+    found = cells(checkpoint.folder, "checkpoint")
+    assert {doc["status"] for doc in found.values()} == {"ok"}
+    assert len(found) == 4
+    assert found["model=teacher,compress=onnx-int8,seed=42"]["compress"][1]["int8_matmuls"] >= 6
+    assert "stages: 0 done" in checkpoint.harness("run", "checkpoint.toml").err
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("pickle", "pickled files are never loaded"),
+        ("auto_map", "auto_map"),
+        ("missing", "is not here"),
+    ],
+)
+def test_a_checkpoint_that_must_not_be_loaded_is_2_before_any_training(checkpoint, harm, said):
+    folder = checkpoint.folder / "bert"
+    if harm == "pickle":
+        (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    elif harm == "auto_map":
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "modeling.Evil"}}))
+    else:
+        folder.rename(checkpoint.folder / "elsewhere")
+    done = checkpoint.harness("run", "checkpoint.toml", code=2)
+    assert said in done.err, done.err
+    assert "Traceback" not in done.err
+    assert not list(checkpoint.folder.glob("reports/*"))
+    assert not list(checkpoint.folder.glob(".harness/logs/train-*"))

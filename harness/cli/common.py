@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.assets import places
-from harness.errors import SuiteError
+from harness.errors import SuiteError, printable
 from harness.measuring.machine import detect, versions
 from harness.plan import Context, Plan, Weights
 from harness.planner import make_plan
@@ -125,11 +125,6 @@ def open_store() -> Store:
 def talk(text: str) -> None:
     """Say something to the person: on stderr, so that stdout stays data; third-party text cannot drive the terminal."""
     click.echo("\n".join(printable(line) for line in text.splitlines()), err=True)
-
-
-def printable(text: str) -> str:
-    """The text without control characters."""
-    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def on_terminal() -> bool:

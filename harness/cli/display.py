@@ -10,7 +10,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from harness.cli.common import on_terminal, printable
+from harness.cli.common import on_terminal
+from harness.errors import printable
 from harness.estimate import duration
 from harness.executors import Event
 from harness.keys import Stage

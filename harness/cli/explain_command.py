@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.common import open_store, open_suite, printable, suite_options
+from harness.cli.common import open_store, open_suite, suite_options
+from harness.errors import printable
 from harness.keys import Stage, differences
 from harness.plan import Weights
 from harness.store import KEY, Store

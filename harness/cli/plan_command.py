@@ -7,7 +7,8 @@ from collections import Counter
 
 import click
 
-from harness.cli.common import open_store, open_suite, printable, suite_options
+from harness.cli.common import open_store, open_suite, suite_options
+from harness.errors import printable
 from harness.estimate import estimate
 from harness.plan import Plan, Weights
 from harness.store import Store

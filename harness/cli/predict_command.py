@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.common import Opened, open_store, open_suite, printable, suite_options
-from harness.errors import HarnessError, NothingSelected
+from harness.cli.common import Opened, open_store, open_suite, suite_options
+from harness.errors import HarnessError, NothingSelected, printable
 from harness.plan import Weights
 from harness.specs import Example, Facts
 

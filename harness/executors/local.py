@@ -59,7 +59,7 @@ class LocalExecutor:
             "PYTHONUNBUFFERED": "1",
         }
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.executors.worker"],  # -P: no code from the working folder
+            [sys.executable, "-P", "-m", "harness.executors.worker", str(os.getpid())],  # -P: no code from here
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file(),

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.errors import HarnessError
-from harness.executors.lifeline import die_with_parent
 from harness.keys import stage_from_json
+from harness.lifeline import die_with_parent
 from harness.plugins import Registry, load_registry
 from harness.stages import execute, work_for
 from harness.store import Store
@@ -26,7 +26,7 @@ _PROGRESS_EVERY = 0.2  # seconds
 
 def main() -> None:
     """Serve until the parent closes the pipe. What plugins print goes to the stage's log, never into the wire."""
-    die_with_parent()
+    die_with_parent(int(sys.argv[1]))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as wire:
         os.dup2(2, 1)
         registry = load_registry()

@@ -11,20 +11,18 @@ import gc
 import json
 import os
 import pkgutil
-import signal
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from harness.lifeline import die_with_parent
 from harness.measuring.memory import peak_mib
 
 if TYPE_CHECKING:
     from harness.measuring.timer import Answerer
     from harness.specs import Example
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class SubjectLoop:
@@ -74,19 +72,6 @@ def serve(requests: TextIO, replies: TextIO) -> None:
     except Exception as error:
         traceback.print_exc()
         _reply(replies, {"error": f"{type(error).__name__}: {error}"})
-        sys.exit(1)
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent's thread ends, however that happens (Linux: `man 2 prctl`).
-
-    SIGKILL reaches a stopped process too. Elsewhere the end of its input ends a subject that runs.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before the kernel was told
         sys.exit(1)
 
 

@@ -11,14 +11,13 @@ import numpy as np
 from harness.artifacts import NAME, Artifact, read_artifact
 from harness.data import read_examples
 from harness.inference import Answerer, load_answerer
-from harness.measuring.size import artifact_sizes
+from harness.measuring.size import MODEL_SUFFIXES, artifact_sizes
 from harness.specs import Compressor, CompressRequest, Encoded, Facts
 from harness.stages import Work
 
 PARITY_EXAMPLES = 32
 CALIBRATION_EXAMPLES = 256
 _MODEL_FILES = frozenset({"config.json", NAME})
-_MODEL_SUFFIXES = frozenset({".safetensors", ".onnx", ".data", ".bin", ".xml"})
 
 
 def run(work: Work) -> Facts:
@@ -54,7 +53,7 @@ def run(work: Work) -> Facts:
 
 def _copy_encoder(source: Path, out: Path) -> None:
     for path in source.iterdir():
-        model = path.name in _MODEL_FILES or path.suffix in _MODEL_SUFFIXES
+        model = path.name in _MODEL_FILES or path.name.endswith(MODEL_SUFFIXES)
         if path.is_file() and not model and not (out / path.name).exists():
             shutil.copyfile(path, out / path.name)
 

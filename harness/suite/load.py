@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SuiteError, choices, did_you_mean
+from harness.errors import SuiteError, choices, did_you_mean, printable
 from harness.suite.axes import Matrix, check_targets, read_matrix, try_bindings, with_cells
 from harness.suite.components import Reader, read_chains, read_data, read_models, read_task
 from harness.suite.locate import Loc, locate
 from harness.suite.overrides import override
-from harness.suite.problems import Problems, printable, typed, unknown_key
+from harness.suite.problems import Problems, typed, unknown_key
 from harness.suite.references import (
     check_cycles,
     check_formats,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import PluginError, SuiteError, choices, did_you_mean
+from harness.errors import PluginError, SuiteError, choices, did_you_mean, printable
 from harness.suite.locate import Loc, Located
 
 M = TypeVar("M", bound=BaseModel)
@@ -174,11 +174,6 @@ def not_among(name: Any, what: str, known: Iterable[str]) -> str:
     """`'x' is not a model of this suite. Did you mean 'y'? Known: 'y', 'z'`."""
     known = list(known)
     return f"{shown(name)} is not {what}.{did_you_mean(str(name), known)} Known: {choices(known)}"
-
-
-def printable(line: str) -> str:
-    """`line` with control characters written out: names and values of a suite never steer a terminal."""
-    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def dotted(loc: Loc) -> str:
