@@ -94,6 +94,7 @@ class StudentSpec(Spec):
     batch_dependent: bool = False  # as of a compressor: what is built may already be quantized
     isa_dependent: bool = False
     reads_text: Callable[[Params], bool] = field(default=lambda _: False)  # does build read the training texts?
+    architectures: frozenset[str] = frozenset()  # checkpoints that `--weights random` can build without their files
     miniature: Mapping[str, Any] = field(default_factory=dict)  # params that --rehearse overrides (None removes one)
 
 
@@ -117,7 +118,9 @@ class CompressorSpec(Spec):
 
     consumes: tuple[str, ...]  # formats
     produces: str  # format
-    calibrates: bool = False  # reads the train role
+    calibrates: bool = False  # reads encoded examples of the train role
+    reads_text: Callable[[Params], bool] = field(default=lambda _: False)  # does it read the training texts?
+    assets: tuple[str, ...] = ()  # params that name a file
     batch_dependent: bool = False  # an answer depends on its batch mates (dynamic int8): scored at batch 1
     isa_dependent: bool = False  # answers differ between CPUs: predictions are keyed by ISA
     expects_change: bool = True  # the core says loudly when `Facts["changed"]` is False
@@ -161,15 +164,19 @@ class Task(Protocol):
         """Read the source. Every example has a unique string `id`. Raises AssetError with place, value, remedy."""
 
     def input(self, example: Example) -> Any:
-        """What an encoder reads: `str` for the sequence head."""
+        """What an encoder reads: `str` for the sequence head, (question, context) for the span head."""
 
     def target(self, example: Example, labels: tuple[str, ...]) -> Any:
-        """What a loss reads: class id (int) for the sequence head; None when the example is unlabelled."""
+        """What a loss reads; None when the example is unlabelled.
 
-    def samples(
-        self, examples: Sequence[Example], outputs: Sequence[np.ndarray], labels: tuple[str, ...]
-    ) -> np.ndarray:
-        """Per-example sufficient statistics, float64 [n, k]; for classification (gold id, predicted id)."""
+        Sequence: class id (int). Span: (begin, end) of the answer in the context, characters, end exclusive.
+        """
+
+    def samples(self, examples: Sequence[Example], outputs: Sequence[Any], labels: tuple[str, ...]) -> np.ndarray:
+        """Per-example sufficient statistics, float64 [n, k]; for classification (gold id, predicted id).
+
+        Outputs, one per example: logits [C] for the sequence head, `SpanOutput` for the span head.
+        """
 
     def metrics(self, samples: np.ndarray, weights: np.ndarray, labels: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Every declared metric under each weighting. samples [n, k], weights [r, n] (counts) → {name: [r]}."""
@@ -177,17 +184,38 @@ class Task(Protocol):
     def details(self, samples: np.ndarray, labels: tuple[str, ...]) -> Facts:
         """Per-class scores, confusion matrix, …: JSON for the record."""
 
-    def answer(self, example: Example, output: np.ndarray, labels: tuple[str, ...]) -> Facts:
-        """One prediction as a person wants it: for classes {"label": …, "scores": {label: probability}}."""
+    def chance(self, examples: Sequence[Example], labels: tuple[str, ...]) -> float | None:
+        """The primary metric of an answerer that has learned nothing; None where no such figure exists.
+
+        A teacher that does not get above it on dev teaches nobody.
+        """
+
+    def answer(self, example: Example, output: Any, labels: tuple[str, ...]) -> Facts:
+        """One prediction as a person wants it.
+
+        Classes: {"label": …, "scores": {label: probability}}. Spans: {"score", "start", "end", "answer"}.
+        """
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example as a model reads it: equally long 1-D int64 arrays by name, plus what decoding needs."""
+    """One window, a row of a batch: equally long 1-D int64 arrays by name, and where its tokens stand in the text."""
 
     arrays: Mapping[str, np.ndarray]  # name → [length]
     length: int
-    alignment: Any = None  # heads other than sequence: where each unit stands
+    example: int | None = None  # position of the input it was cut from; None: one window per input, in order
+    places: np.ndarray | None = None  # span: int32 [length, 2], first character and last + 1 in the context; else -1
+
+
+@dataclass(frozen=True)
+class SpanOutput:
+    """What a model said about a question: every context token of its windows, the windows in order.
+
+    A window begins with its null row (the model's first position: "no answer here"), whose place is (-1, -1).
+    """
+
+    places: np.ndarray  # int32 [T, 2]: first character and last + 1 of each token in the context
+    logits: np.ndarray  # float32 [T, 2]: start, end
 
 
 class Encoder(Protocol):
@@ -196,7 +224,7 @@ class Encoder(Protocol):
     pad: Mapping[str, int]  # array name → padding value
 
     def encode(self, inputs: Sequence[Any], head: Head) -> list[Encoded]:
-        """Encode inputs in one call, in order. Never longer than the artifact's max_length."""
+        """Encode inputs in one call: one window each, or several in order. Never longer than the max_length."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +241,8 @@ class BuildRequest:
     artifacts: Mapping[str, Path]  # init name → folder of another model's artifact
     texts: Callable[[], Iterator[str]]  # the training texts; raises unless reads_text
     random_weights: bool = False  # the exact architecture with random weights (`--weights random`)
+    doc_stride: int = 128  # tokens that neighbouring windows of a context share; span head
+    keep: tuple[int, ...] | None = None  # with the init `layers_of`: which of its layers; None: evenly spread ones
 
 
 class Student(Protocol):
@@ -222,16 +252,24 @@ class Student(Protocol):
         """Write config, weights (safetensors) and encoder files to `request.out`. Deterministic for a seed."""
 
     def load(self, folder: Path, head: Head) -> torch.nn.Module:
-        """The model in eval mode; `model(**arrays)` returns an object with `.logits` ([B, C] for sequence)."""
+        """The model in eval mode; `model(**arrays)` returns an object with the head's outputs.
+
+        Sequence: `logits` [B, C]. Span: `start_logits` and `end_logits`, each [B, L].
+        """
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One training step as a distiller sees it. U = units of the batch (examples for the sequence head)."""
+    """One training step as a distiller sees it.
+
+    Sequence: U = examples, C = classes. Span: U = 2 × windows (their starts, then their ends), C = positions.
+    """
 
     logits: torch.Tensor  # student, [U, C], float32
     targets: torch.Tensor  # [U], int64; -100 = unlabelled
     teachers: tuple[torch.Tensor, ...]  # each [U, C], float32
+    exists: torch.Tensor | None = None  # bool [U, C]: classes that exist in a unit; None: all
+    covered: torch.Tensor | None = None  # bool [U, C]: those of which every teacher knows; None: all
 
 
 class Distiller(Protocol):
@@ -253,6 +291,8 @@ class CompressRequest:
     arrays: Sequence[Arrays]  # a few encoded train batches, for tracing and parity
     calibration: Sequence[Arrays]  # train batches of one example, only where the spec calibrates
     student: Callable[[], torch.nn.Module]  # the source as a torch model, for formats that a Student can load
+    texts: Callable[[], Iterator[str]] = field(default=lambda: iter(()))  # of training; raises unless reads_text
+    assets: Mapping[str, Path] = field(default_factory=dict)  # param name → file
 
 
 class Compressor(Protocol):
@@ -269,7 +309,7 @@ class Session(Protocol):
     """A loaded artifact."""
 
     def forward(self, arrays: Arrays) -> Arrays:
-        """[B, L] int64 arrays → {"logits": [B, C] float32}."""
+        """[B, L] int64 arrays → {"logits": [B, C] float32}, or the outputs of another head by name."""
 
 
 class Runtime(Protocol):

@@ -1,0 +1,1 @@
+"""The hook of the question answering tasks and the params that a suite may set."""
