@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from harness.specs import Encoded, Head
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SETTINGS = "encoder.json"
+DOC_STRIDE = 128  # tokens, as in the usual fine-tuning on SQuAD
 _PADDING = ("[PAD]", "<pad>")
 _UNKNOWN = ("[UNK]", "<unk>")
 _ALPHABET = 1000  # characters; rarer ones become the unknown token
@@ -32,25 +33,116 @@ class TokenIds(NamedTuple):
 
 
 class TokenizerEncoder:
-    """A `harness.Encoder` over one tokenizer: `input_ids` and `attention_mask`, cut at `max_length`."""
+    """A `harness.Encoder` over one tokenizer, cut at `max_length`.
 
-    def __init__(self, tokenizer: Tokenizer, pad: Mapping[str, int], max_length: int, unknown: int) -> None:
+    `input_ids` and `attention_mask`; `token_type_ids` where `pad` has them. Sequence head: a text is one window. Span
+    head: (question, context) is as many windows as the context needs, neighbours sharing `doc_stride` tokens; a
+    question takes half a window at most, what is longer is cut off.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, pad: Mapping[str, int], max_length: int, unknown: int, doc_stride: int = DOC_STRIDE
+    ) -> None:
         self.pad = dict(pad)
         self._unknown = unknown
         self._tokenizer = tokenizer
+        self._max_length, self._doc_stride = max_length, doc_stride
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
+        self._frame: Frame | None = None
 
     def encode(self, inputs: Sequence[Any], head: Head) -> list[Encoded]:
-        """Strings → arrays of 1 to max_length ids; a text without a token is the unknown token."""
-        if head != "sequence":
-            msg = f"this encoder reads texts for the 'sequence' head, not for '{head}'"
-            raise StageError(msg)
-        return [self._encoded(item.ids) for item in self._tokenizer.encode_batch(list(inputs))]
+        """Texts, or pairs for the span head → windows of 1 to max_length ids; no token at all is the unknown one."""
+        if head == "sequence":
+            return [self._text(item.ids) for item in self._tokenizer.encode_batch(list(inputs))]
+        if head == "span":
+            return self._pairs(inputs)
+        msg = f"this encoder reads for the heads 'sequence' and 'span', not for '{head}'"
+        raise StageError(msg)
 
-    def _encoded(self, ids: list[int]) -> Encoded:
+    def _text(self, ids: list[int]) -> Encoded:
         array = np.array(ids or [self._unknown], dtype=np.int64)
         return Encoded({"input_ids": array, "attention_mask": np.ones_like(array)}, len(array))
+
+    def _pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
+        self._tokenizer.no_truncation()
+        try:
+            frame = self._frame = self._frame or read_frame(self._tokenizer)
+            questions = [item.ids for item in self._plain([question for question, _ in pairs])]
+            texts = list(dict.fromkeys(context for _, context in pairs))  # questions about one context share its tokens
+            contexts = {text: _placed(text, item) for text, item in zip(texts, self._plain(texts), strict=True)}
+        finally:
+            self._tokenizer.enable_truncation(self._max_length)
+        return [
+            self._window(frame, question, *window, example)
+            for example, (question, (_, text)) in enumerate(zip(questions, pairs, strict=True))
+            for window in self._windows(len(question), *contexts[text], frame.size)
+        ]
+
+    def _plain(self, texts: Sequence[str]) -> list[Any]:
+        return list(self._tokenizer.encode_batch(texts, add_special_tokens=False))
+
+    def _windows(self, question: int, ids: np.ndarray, places: np.ndarray, frame: int) -> Iterator[_Stretch]:
+        """Stretches of a context's tokens, from its start to its end, each as long as there is room for."""
+        room = max(1, self._max_length - frame - min(question, self._max_length // 2))
+        step = room - min(self._doc_stride, room // 2)
+        for start in range(0, max(1, len(ids) - room + step), step):
+            yield ids[start : start + room], places[start : start + room]
+
+    def _window(self, frame: Frame, question: list[int], ids: np.ndarray, places: np.ndarray, example: int) -> Encoded:
+        first = np.array(question[: self._max_length // 2], dtype=np.int64)
+        parts = (frame.before, first, frame.between, ids, frame.after)
+        types = np.repeat(frame.types, [len(part) for part in parts])
+        window = np.concatenate(parts)
+        arrays = {"input_ids": window, "attention_mask": np.ones_like(window), "token_type_ids": types}
+        where = np.full((len(window), 2), -1, dtype=np.int32)
+        start = len(frame.before) + len(first) + len(frame.between)
+        where[start : start + len(ids)] = places
+        return Encoded({name: arrays[name] for name in self.pad}, len(window), example, where)
+
+
+_Stretch = tuple[np.ndarray, np.ndarray]  # ids int64 [n], places int32 [n, 2]
+
+
+class Frame(NamedTuple):
+    """What a tokenizer puts around a pair: special ids before, between and after; the token type of each of 5 parts."""
+
+    before: np.ndarray
+    between: np.ndarray
+    after: np.ndarray
+    types: np.ndarray  # int64 [5]: before, first text, between, second text, after
+
+    @property
+    def size(self) -> int:
+        """How many special tokens a window has."""
+        return len(self.before) + len(self.between) + len(self.after)
+
+
+def read_frame(tokenizer: Tokenizer) -> Frame:
+    """Learn the frame from an encoded pair. AssetError when nothing stands before the first text: no null position."""
+    pair = tokenizer.encode("a", "a")
+    of = np.array([-1 if text is None else text for text in pair.sequence_ids])  # -1: special
+    first, second = np.flatnonzero(of == 0), np.flatnonzero(of == 1)
+    if not len(first) or not len(second) or first[0] == 0:
+        msg = "the tokenizer sets no special token before a pair of texts; a span head needs one for 'no answer here'"
+        raise AssetError(msg)
+    ids, types = np.array(pair.ids, dtype=np.int64), np.array(pair.type_ids, dtype=np.int64)
+    between, after = slice(first[-1] + 1, second[0]), slice(second[-1] + 1, None)
+    ends = types[between][-1:] if len(types[between]) else types[first[:1]], types[after][-1:]
+    kinds = np.concatenate([types[:1], types[first[:1]], ends[0], types[second[:1]], ends[1]])
+    return Frame(ids[: first[0]], ids[between], ids[after], np.resize(kinds, 5))
+
+
+def _placed(text: str, encoding: Any) -> _Stretch:
+    """Ids and places of a text's tokens, [n] and [n, 2]: without spaces at their edges, (-1, -1) for an empty token."""
+    ids = np.array(encoding.ids, dtype=np.int64)
+    places = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+    space = np.fromiter(map(str.isspace, text), dtype=bool, count=len(text))
+    for row in np.flatnonzero((places[:, 1] > places[:, 0]) & space[np.minimum(places[:, 0], len(text) - 1)]):
+        begin, end = places[row]
+        places[row, 0] = begin + np.argmin([*space[begin:end], False])
+    places[places[:, 0] >= places[:, 1]] = -1
+    return ids, places
 
 
 def train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool = True) -> Tokenizer:
@@ -140,19 +232,30 @@ def _from_vocab(file: Path, lowercase: bool) -> Tokenizer:
     return _wordpiece(vocab, config.get("do_lower_case", True), config.get("strip_accents"), chinese)
 
 
-def save_encoder(folder: Path, tokenizer: Tokenizer, max_length: int, pad_id: int | None = None) -> None:
+def save_encoder(
+    folder: Path,
+    tokenizer: Tokenizer,
+    max_length: int,
+    pad_id: int | None = None,
+    *,
+    doc_stride: int = DOC_STRIDE,
+    token_types: bool = False,
+) -> None:
     """Write `tokenizer.json` and `encoder.json`. `pad_id`: what the model's config says, where it says something.
 
-    AssetError when the tokenizer has no padding or no unknown token.
+    `token_types`: the model tells the texts of a pair apart by `token_type_ids`. AssetError when the tokenizer has no
+    padding or no unknown token.
     """
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.save(str(folder / "tokenizer.json"))
+    pad = {"input_ids": padding_id(tokenizer) if pad_id is None else pad_id, "attention_mask": 0}
     settings = {
         "max_length": max_length,
-        "pad": {"input_ids": padding_id(tokenizer) if pad_id is None else pad_id, "attention_mask": 0},
+        "pad": {**pad, "token_type_ids": 0} if token_types else pad,
         "unknown": _token_id(tokenizer, _UNKNOWN, "unknown"),
         "special": sorted(at for at, token in tokenizer.get_added_tokens_decoder().items() if token.special),
+        **({} if doc_stride == DOC_STRIDE else {"doc_stride": doc_stride}),
     }
     (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
 
@@ -162,7 +265,8 @@ def load_encoder(folder: Path) -> TokenizerEncoder:
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        return TokenizerEncoder(tokenizer, settings["pad"], settings["max_length"], settings["unknown"])
+        stride = settings.get("doc_stride", DOC_STRIDE)
+        return TokenizerEncoder(tokenizer, settings["pad"], settings["max_length"], settings["unknown"], stride)
     except Exception as error:  # tokenizers raises bare Exception
         msg = f"{folder}: the encoder cannot be loaded ({error})"
         raise StageError(msg) from error
