@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StageError
-from harness.specs import Example, Facts
+from harness.specs import Example, Facts, SpanOutput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,33 +60,37 @@ def read_meta(folder: Path) -> Meta:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Raw outputs per unit, in the order of the data: `values` is memory-mapped float32 [units, C].
+    """Raw outputs in the order of the data: `values` is memory-mapped float32 [units, C].
 
-    `offsets` [examples + 1] says which units belong to an example; one unit each when it is None.
+    Sequence: a unit is an example, C its classes. Span: a unit is a token with start and end, `places` [units, 2] says
+    where it stands, and `offsets` [examples + 1] which units belong to an example.
     """
 
     ids: tuple[str, ...]
     values: np.ndarray
     offsets: np.ndarray | None = None
+    places: np.ndarray | None = None
 
-    def per_example(self) -> list[np.ndarray]:
-        """One array per example: [C] where an example is one unit, [units, C] otherwise."""
-        if self.offsets is None:
+    def per_example(self) -> list[Any]:
+        """What `Task.samples` takes: logits [C], or a `SpanOutput`."""
+        if self.offsets is None or self.places is None:
             return list(self.values)
-        return [self.values[a:b] for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+        bounds = itertools.pairwise(self.offsets.tolist())
+        return [SpanOutput(self.places[a:b], self.values[a:b]) for a, b in bounds]
 
 
-def write_predictions(folder: Path, ids: Sequence[str], outputs: Sequence[np.ndarray]) -> None:
-    """Store logits, float32, one or several units per example."""
+def write_predictions(folder: Path, ids: Sequence[str], outputs: Sequence[Any]) -> None:
+    """Store what was said about each example: logits [C] each, or a `SpanOutput` each."""
     import numpy as np
 
     folder.mkdir(parents=True)
     write_json(folder / "ids.json", list(ids))
-    if outputs and outputs[0].ndim == 1:
+    if not isinstance(outputs[0], SpanOutput):
         np.save(folder / "logits.npy", np.stack(outputs).astype(np.float32), allow_pickle=False)
         return
-    np.save(folder / "logits.npy", np.concatenate(list(outputs)).astype(np.float32), allow_pickle=False)
-    lengths = [len(output) for output in outputs]
+    lengths = [len(output.logits) for output in outputs]
+    np.save(folder / "logits.npy", np.concatenate([output.logits for output in outputs]), allow_pickle=False)
+    np.save(folder / "places.npy", np.concatenate([output.places for output in outputs]), allow_pickle=False)
     np.save(folder / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64), allow_pickle=False)
 
 
@@ -97,6 +102,8 @@ def read_predictions(folder: Path, examples: Sequence[Example]) -> Predictions:
     if ids != tuple(example["id"] for example in examples):
         msg = f"{folder}: predictions are about other examples than the data they are used with"
         raise StageError(msg)
-    offsets = folder / "offsets.npy"
     values = np.load(folder / "logits.npy", mmap_mode="r", allow_pickle=False)
-    return Predictions(ids, values, np.load(offsets, allow_pickle=False) if offsets.exists() else None)
+    if not (folder / "places.npy").exists():
+        return Predictions(ids, values)
+    places = np.load(folder / "places.npy", mmap_mode="r", allow_pickle=False)
+    return Predictions(ids, values, np.load(folder / "offsets.npy", allow_pickle=False), places)

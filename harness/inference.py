@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from harness.artifacts import Artifact, read_artifact
-from harness.errors import StageError
+from harness.errors import StageError, choices
+from harness.heads import HeadRules, rules
 from harness.plugins import Registry, load_registry
 from harness.specs import Arrays, Encoded, Encoder, Example, Facts, Session, Task, load_object
 from harness.stages.batching import collate, sorted_batches
@@ -25,46 +26,62 @@ class Answerer:
     session: Session
     task: Task
 
+    @property
+    def rules(self) -> HeadRules:
+        """What depends on the head."""
+        return rules(self.artifact.head)
+
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
-        """Examples → arrays of natural length."""
+        """Examples → windows of natural length."""
         return self.encoder.encode([self.task.input(example) for example in examples], self.artifact.head)
 
-    def collate(self, encoded: Sequence[Encoded]) -> Arrays:
+    def collate(self, windows: Sequence[Encoded]) -> Arrays:
         """Pad to the longest of the batch."""
-        return collate(encoded, self.encoder.pad)
+        return collate(windows, self.encoder.pad)
 
     def forward(self, arrays: Arrays) -> Arrays:
-        """Arrays → {"logits": float32}."""
+        """Arrays → the head's outputs, float32."""
         return self.session.forward(arrays)
 
-    def decode(self, examples: Sequence[Example], encoded: Sequence[Encoded], outputs: Arrays) -> list[Facts]:
-        """Outputs → answers as a person wants them."""
-        rows = self.units(encoded, outputs)
-        return [self.task.answer(e, row, self.artifact.labels) for e, row in zip(examples, rows, strict=True)]
-
-    def units(self, encoded: Sequence[Encoded], outputs: Arrays) -> list[np.ndarray]:
-        """Outputs of a batch → one array per example; for the sequence head its logits [C]."""
-        logits = outputs["logits"]
-        if len(logits) != len(encoded) or not np.isfinite(logits).all():
-            msg = f"the model answered {len(logits)} of {len(encoded)} examples, or with numbers that are not finite"
+    def read(self, windows: Sequence[Encoded], outputs: Arrays) -> list[Any]:
+        """Outputs of a batch → what was said about each window."""
+        missing = [name for name in self.rules.outputs if name not in outputs]
+        if missing:
+            msg = f"the model gives {choices(outputs)}; the head '{self.artifact.head}' needs {choices(missing)}"
             raise StageError(msg)
-        return list(logits)
+        return self.rules.read(windows, outputs)
+
+    def answer(self, examples: Sequence[Example], windows: Sequence[Encoded], said: Sequence[Any]) -> list[Facts]:
+        """What was said about windows → answers as a person wants them."""
+        joined = self.rules.join(windows, said, len(examples))
+        return [self.task.answer(e, output, self.artifact.labels) for e, output in zip(examples, joined, strict=True)]
+
+    def answer_one(self, example: Example) -> Facts:
+        """One answer, its windows read one by one."""
+        windows = self.encode([example])
+        return self.answer([example], windows, self.say(windows, batch_size=1))[0]
+
+    def say(
+        self, windows: Sequence[Encoded], batch_size: int, progress: Callable[[int, int], None] | None = None
+    ) -> list[Any]:
+        """What the model says about windows, computed in batches of similar length, in the given order."""
+        said: list[Any] = [None] * len(windows)
+        done = 0
+        for batch in sorted_batches(np.array([window.length for window in windows]), batch_size):
+            mates = [windows[i] for i in batch]
+            for i, output in zip(batch, self.read(mates, self.forward(self.collate(mates))), strict=True):
+                said[i] = output
+            done += len(batch)
+            if progress:
+                progress(done, len(windows))
+        return said
 
     def predict(
         self, examples: Sequence[Example], batch_size: int, progress: Callable[[int, int], None] | None = None
-    ) -> list[np.ndarray]:
-        """Raw outputs per example in the given order, computed in batches of similar length."""
-        encoded = self.encode(examples)
-        outputs: list[Any] = [None] * len(encoded)
-        done = 0
-        for batch in sorted_batches(np.array([item.length for item in encoded]), batch_size):
-            items = [encoded[i] for i in batch]
-            for i, row in zip(batch, self.units(items, self.forward(self.collate(items))), strict=True):
-                outputs[i] = row
-            done += len(batch)
-            if progress:
-                progress(done, len(encoded))
-        return outputs
+    ) -> list[Any]:
+        """Raw outputs per example in the given order, as `Task.samples` takes them."""
+        windows = self.encode(examples)
+        return self.rules.join(windows, self.say(windows, batch_size, progress), len(examples))
 
 
 def load_answerer(folder: Path, task_name: str, registry: Registry, threads: int) -> Answerer:

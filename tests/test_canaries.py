@@ -65,11 +65,13 @@ def of_training(folder: Path) -> str:
     """Twenty steps of the one loop: batches, schedule, clipping, optimiser, token dropout."""
     import torch
 
+    from harness.data import Predictions
+    from harness.heads.sequence import SequenceRules
     from harness.specs import Encoded
     from harness.stages.loop import LoopRequest, train
     from harness.training import TrainParams
 
-    registry = load_registry()
+    registry, rules = load_registry(), SequenceRules()
     spec, kd = registry.student("lstm"), registry.distiller("kd")
     of_student(spec, folder)
     encoder, model = load_object(spec.encoder)(folder), spec.load().load(folder, "sequence")
@@ -77,8 +79,8 @@ def of_training(folder: Path) -> str:
     torch.set_num_threads(1)
     result = train(
         LoopRequest(
-            model=model, encoded=encoded, targets=np.arange(len(TEXTS)) % 3, pad=encoder.pad, seed=3,
-            teachers=[np.random.default_rng(1).normal(size=(len(TEXTS), 3))], distiller=kd.load(),
+            model=model, rules=rules, windows=encoded, targets=np.arange(len(TEXTS))[:, None] % 3, pad=encoder.pad, seed=3,
+            lessons=[rules.lesson(Predictions((), np.random.default_rng(1).normal(size=(len(TEXTS), 3))), [])], distiller=kd.load(),
             distiller_params=kd.params(), train=TrainParams(epochs=5, batch_size=6), outputs=frozenset({"last"}),
             save=lambda model, name: None, scratch=folder,
         )

@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from harness import Batch, BuildRequest, Encoded, StageError
+from harness.data import Predictions
+from harness.heads.sequence import SequenceRules
 from harness.stages.batching import bucketed, collate, drop_tokens, sorted_batches
 from harness.stages.loop import Dev, LoopRequest, LoopResult, train
 from harness.stages.optimizing import learning_rate, make_optimizer, planned
@@ -79,7 +81,8 @@ def request(folder: Path, kind: str = "lstm", **changes) -> tuple[LoopRequest, d
     made = LoopRequest(
         **{
             "model": built(folder / "model", kind),
-            "encoded": encoded,
+            "rules": SequenceRules(),
+            "windows": encoded,
             "targets": targets,
             "pad": PAD,
             "distiller": Finetune(),
@@ -92,7 +95,12 @@ def request(folder: Path, kind: str = "lstm", **changes) -> tuple[LoopRequest, d
             **changes,
         }
     )
+    made = dataclasses.replace(made, targets=made.targets.reshape(-1, 1))
     return made, saved
+
+
+def lesson(logits: np.ndarray):
+    return SequenceRules().lesson(Predictions((), logits), [])
 
 
 def same(first: dict, second: dict) -> bool:
@@ -106,7 +114,7 @@ def dev(**changes) -> Dev:
         assert all(output.shape == (3,) for output in outputs)
         return float(np.mean([output.argmax() == target for output, target in zip(outputs, targets, strict=True)]))
 
-    return Dev(**{"encoded": encoded, "score": accuracy, **changes})
+    return Dev(**{"windows": encoded, "score": accuracy, **changes})
 
 
 # --------------------------------------------------------------------------------------------------------- batching
@@ -248,7 +256,11 @@ def test_teachers_and_targets_follow_their_examples(tmp_path):
     teacher = np.load(tmp_path / "teacher.npy", mmap_mode="r")
     recording = Recording()
     made, _ = request(
-        tmp_path, distiller=recording, targets=np.arange(count), teachers=[teacher, rows + 100], train={"epochs": 1}
+        tmp_path,
+        distiller=recording,
+        targets=np.arange(count),
+        lessons=[lesson(teacher), lesson(rows + 100)],
+        train={"epochs": 1},
     )
     train(made)
     seen = torch.cat([batch.targets for batch in recording.batches])
@@ -285,8 +297,8 @@ def test_a_student_learns_from_a_teacher_without_labels(tmp_path):
     encoded, targets = data()
     teacher = np.eye(3, dtype=np.float32)[targets] * 6
     made, _ = request(
-        tmp_path, targets=np.full(50, -100), teachers=[teacher], distiller=Kd(), distiller_params=KdParams(alpha=1.0),
-        train={"epochs": 25, "learning_rate": 0.03}, dev=dev(encoded=encoded, score=accuracy_on(targets)),
+        tmp_path, targets=np.full(50, -100), lessons=[lesson(teacher)], distiller=Kd(), distiller_params=KdParams(alpha=1.0),
+        train={"epochs": 25, "learning_rate": 0.03}, dev=dev(windows=encoded, score=accuracy_on(targets)),
     )  # fmt: skip
     assert train(made).epochs[-1]["dev"] > 0.9
 
@@ -464,9 +476,8 @@ def test_state_is_replaced_whole(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"encoded": [], "targets": np.array([])}, "nothing to train on"),
-        ({"targets": np.zeros(49, dtype=np.int64)}, "49 rows for 50 examples"),
-        ({"teachers": [np.zeros((51, 3))]}, "teacher 1: 51 rows"),
+        ({"windows": [], "targets": np.array([])}, "nothing to train on"),
+        ({"targets": np.zeros(49, dtype=np.int64)}, "49 rows of targets for 50 windows"),
         ({"train": {"token_dropout": 0.1}}, "remove token_dropout"),
         ({"outputs": frozenset({"epoch-4"})}, "output epoch-4: this training has 3 epochs"),
         ({"outputs": frozenset({"best"})}, "no dev set"),

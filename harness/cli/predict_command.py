@@ -44,8 +44,7 @@ def command(
         click.echo(f"answered by {folder[0]}", err=True)
     for number, text in enumerate(texts or _lines()):
         example: Example = {"id": str(number), "text": text}
-        encoded = answerer.encode([example])
-        answer = answerer.decode([example], encoded, answerer.forward(answerer.collate(encoded)))[0]
+        answer = answerer.answer_one(example)
         click.echo(json.dumps({"text": text, **answer}, ensure_ascii=False) if as_json else _plain(text, answer))
     return 0
 

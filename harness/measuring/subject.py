@@ -42,9 +42,9 @@ class SubjectLoop:
     def first(self) -> dict[str, Any]:
         """Answer the first example, cold."""
         start = time.perf_counter_ns()
-        encoded = self.answerer.encode(self.examples[:1])
-        outputs = self.answerer.forward(self.answerer.collate(encoded))
-        self.answerer.decode(self.examples[:1], encoded, outputs)
+        windows = self.answerer.encode(self.examples[:1])
+        said = self.answerer.read(windows, self.answerer.forward(self.answerer.collate(windows)))
+        self.answerer.answer(self.examples[:1], windows, said)
         elapsed = time.perf_counter_ns() - start
         gc.collect()
         gc.freeze()  # what was loaded is not looked through again by the collection that precedes each turn

@@ -1,6 +1,7 @@
 """The clock. It times calls from arrays to arrays and from text to answer, and knows nothing of what answers.
 
-`forward` is arrays to arrays; `request` is encode + collate + forward + decode. Times are milliseconds per example.
+`forward` is arrays to arrays; `request` is encode + collate + forward + read + answer. Times are milliseconds per
+example, whatever number of windows it has.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ class Answerer(Protocol):
     """A loaded artifact with its encoder and its task's decoding. `forward` returns when the device has finished."""
 
     def encode(self, examples: list[Example]) -> list[Encoded]:
-        """Text to arrays of natural length, in order."""
+        """Text to windows of natural length, those of an example together, in order."""
 
-    def collate(self, encoded: list[Encoded]) -> Arrays:
+    def collate(self, windows: list[Encoded]) -> Arrays:
         """One batch, padded to its longest."""
 
     def forward(self, arrays: Arrays) -> Arrays:
         """What the model makes of a batch."""
 
-    def decode(self, examples: list[Example], encoded: list[Encoded], outputs: Arrays) -> list[Any]:
+    def read(self, windows: list[Encoded], outputs: Arrays) -> list[Any]:
+        """What it said about each window."""
+
+    def answer(self, examples: list[Example], windows: list[Encoded], said: list[Any]) -> list[Any]:
         """One answer per example."""
 
 
@@ -41,7 +45,7 @@ class Answerer(Protocol):
 class Pass:
     """One pass over a draw, in nanoseconds: per request for `single`, per batch for `batch`."""
 
-    encoding: int = 0  # `batch` encodes the whole draw in one call
+    around: int = 0  # `batch` encodes and answers the whole draw in one call each
     forward: list[int] = field(default_factory=list)
     request: list[int] = field(default_factory=list)
 
@@ -50,44 +54,53 @@ Keep = Callable[["Arrays"], None]
 
 
 def single_pass(answerer: Answerer, examples: Sequence[Example], keep: Keep | None) -> Pass:
-    """Answer each example by itself, at its natural length."""
+    """Answer each example by itself, each window at its natural length."""
     taken = Pass()
     for example in examples:
         start = time.perf_counter_ns()
-        encoded = answerer.encode([example])
-        encoding = time.perf_counter_ns() - start
-        forward, rest = _answer(answerer, [example], encoded, keep)
+        windows = answerer.encode([example])
+        forward = 0
+        said = []
+        for window in windows:
+            once, outputs = _forward(answerer, [window], keep)
+            forward += once
+            said += answerer.read([window], outputs)
+        answerer.answer([example], windows, said)
+        taken.request.append(time.perf_counter_ns() - start)
         taken.forward.append(forward)
-        taken.request.append(encoding + rest)
     return taken
 
 
 def batch_pass(answerer: Answerer, examples: Sequence[Example], batch_size: int, keep: Keep | None) -> Pass:
-    """Encode all, sort by length, answer in batches that are padded to their longest."""
+    """Encode all, sort windows by length, run them in batches that are padded to their longest, answer all."""
     start = time.perf_counter_ns()
-    encoded = answerer.encode(list(examples))
-    order = sorted(range(len(examples)), key=lambda i: encoded[i].length)
-    taken = Pass(encoding=time.perf_counter_ns() - start)
-    for begin in range(0, len(order), batch_size):
-        batch = order[begin : begin + batch_size]
-        forward, rest = _answer(answerer, [examples[i] for i in batch], [encoded[i] for i in batch], keep)
+    windows = answerer.encode(list(examples))
+    order = sorted(range(len(windows)), key=lambda i: windows[i].length)
+    taken = Pass(around=time.perf_counter_ns() - start)
+    said: list[Any] = [None] * len(windows)
+    for first in range(0, len(order), batch_size):
+        mates = order[first : first + batch_size]
+        begin = time.perf_counter_ns()
+        forward, outputs = _forward(answerer, [windows[i] for i in mates], keep)
+        for i, output in zip(mates, answerer.read([windows[i] for i in mates], outputs), strict=True):
+            said[i] = output
+        taken.request.append(time.perf_counter_ns() - begin)
         taken.forward.append(forward)
-        taken.request.append(rest)
+    begin = time.perf_counter_ns()
+    answerer.answer(list(examples), windows, said)
+    taken.around += time.perf_counter_ns() - begin
     return taken
 
 
-def _answer(answerer: Answerer, examples: list[Example], encoded: list[Encoded], keep: Keep | None) -> tuple[int, int]:
-    """(forward, collate + forward + decode) of one batch, ns."""
-    start = time.perf_counter_ns()
-    arrays = answerer.collate(encoded)
+def _forward(answerer: Answerer, windows: list[Encoded], keep: Keep | None) -> tuple[int, Arrays]:
+    """(ns, outputs) of one batch."""
+    arrays = answerer.collate(windows)
     begin = time.perf_counter_ns()
     outputs = answerer.forward(arrays)
-    end = time.perf_counter_ns()
-    answerer.decode(examples, encoded, outputs)
-    stop = time.perf_counter_ns()
+    taken = time.perf_counter_ns() - begin
     if keep is not None:
         keep(outputs)
-    return end - begin, stop - start
+    return taken, outputs
 
 
 def run_turn(
@@ -103,7 +116,7 @@ def run_turn(
     gc.collect()
     gc.disable()
     try:
-        _answer(answerer, [examples[0]], answerer.encode([examples[0]]), keep=None)
+        single_pass(answerer, examples[:1], keep=None)
         passes = _passes(answerer, examples, batch_size, least_ms, digest)
     finally:
         gc.enable()
@@ -145,7 +158,7 @@ class _Digest:
 def _means(passes: Sequence[Pass], examples: int) -> dict[str, float]:
     count = len(passes) * examples
     forward = sum(sum(taken.forward) for taken in passes)
-    request = sum(taken.encoding + sum(taken.request) for taken in passes)
+    request = sum(taken.around + sum(taken.request) for taken in passes)
     return {"forward_ms": forward / count / NS_PER_MS, "request_ms": request / count / NS_PER_MS}
 
 

@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from harness.errors import StageError
+from harness.heads import HeadRules, Lesson
 from harness.specs import Batch, Distiller, Encoded
 from harness.stages.batching import bucketed, collate, drop_tokens, sorted_batches
 from harness.stages.optimizing import deterministic, learning_rate, make_accelerator, make_optimizer, planned
@@ -41,21 +42,22 @@ _STATE = "state.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Dev:
-    """What an epoch is judged by. `score`: logits of every dev example in order → the primary metric."""
+    """What an epoch is judged by. `score`: what was said about every dev window, in order → the primary metric."""
 
-    encoded: Sequence[Encoded]
-    score: Callable[[list[np.ndarray]], float]
+    windows: Sequence[Encoded]
+    score: Callable[[list[Any]], float]
     higher_is_better: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopRequest:
-    """One training. N = examples, C = classes."""
+    """One training on W windows."""
 
     model: nn.Module
-    encoded: Sequence[Encoded]  # N
-    targets: np.ndarray  # int64 [N]; -100 = unlabelled
-    teachers: Sequence[np.ndarray] = ()  # logits, each [N, C] in the order of `encoded`; may be memory-mapped
+    rules: HeadRules
+    windows: Sequence[Encoded]  # W
+    targets: np.ndarray  # int64 [W, k]; -100 = unlabelled
+    lessons: Sequence[Lesson] = ()  # one per teacher
     pad: Mapping[str, int]
     distiller: Distiller
     distiller_params: Any
@@ -98,8 +100,8 @@ class _Run:
 
     def __init__(self, request: LoopRequest, accelerator: Accelerator) -> None:
         self.request = request
-        self.per_epoch, self.total, self.planned_epochs = planned(request.train, len(request.encoded))
-        self.lengths = np.array([item.length for item in request.encoded])
+        self.per_epoch, self.total, self.planned_epochs = planned(request.train, len(request.windows))
+        self.lengths = np.array([item.length for item in request.windows])
         self.accelerator = accelerator
         self.plain = request.model
         self.model, self.optimizer = self.accelerator.prepare(
@@ -154,14 +156,13 @@ class _Run:
 
     def _batch(self, rows: np.ndarray, rng: np.random.Generator) -> Batch:
         request = self.request
-        arrays = collate([request.encoded[row] for row in rows], request.pad)
+        windows = [request.windows[row] for row in rows]
+        arrays = collate(windows, request.pad)
         if request.train.token_dropout and request.tokens:
             arrays["input_ids"] = drop_tokens(arrays["input_ids"], request.tokens, request.train.token_dropout, rng)
-        return Batch(
-            logits=self.model(**self._tensors(arrays)).logits.float(),
-            targets=self._tensor(request.targets[rows]),
-            teachers=tuple(self._tensor(np.asarray(teacher[rows], dtype=np.float32)) for teacher in request.teachers),
-        )
+        lessons = [lesson(rows) for lesson in request.lessons]
+        answer = self.model(**self._tensors(arrays))
+        return request.rules.batch(answer, windows, request.targets[rows], lessons, self._tensor)
 
     def _tensors(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         return {name: self._tensor(array) for name, array in arrays.items()}
@@ -184,14 +185,15 @@ class _Run:
         if dev is None:
             return None
         self.model.eval()
-        outputs: list[Any] = [None] * len(dev.encoded)
-        lengths = np.array([item.length for item in dev.encoded])
+        outputs: list[Any] = [None] * len(dev.windows)
+        lengths = np.array([item.length for item in dev.windows])
         with torch.inference_mode():
             for rows in sorted_batches(lengths, self.request.train.batch_size):
-                arrays = collate([dev.encoded[row] for row in rows], self.request.pad)
-                logits = self.model(**self._tensors(arrays)).logits.float().cpu().numpy()
-                for row, answer in zip(rows, logits, strict=True):
-                    outputs[row] = answer
+                windows = [dev.windows[row] for row in rows]
+                answer = self.model(**self._tensors(collate(windows, self.request.pad)))
+                arrays = {name: answer[name].float().cpu().numpy() for name in self.request.rules.outputs}
+                for row, said in zip(rows, self.request.rules.read(windows, arrays), strict=True):
+                    outputs[row] = said
         return float(dev.score(outputs))
 
     def best_epoch(self) -> int | None:
@@ -258,17 +260,13 @@ class _Run:
 
 def _check(request: LoopRequest) -> None:
     """StageError for a request that cannot end well, before any work."""
-    count = len(request.encoded)
+    count = len(request.windows)
     if count == 0:
         msg = "there is nothing to train on: the data of this step is empty"
         raise StageError(msg)
-    for what, found in (
-        ("targets", request.targets),
-        *((f"teacher {n}", t) for n, t in enumerate(request.teachers, 1)),
-    ):
-        if len(found) != count:
-            msg = f"{what}: {len(found)} rows for {count} examples; the stored outputs are of other data"
-            raise StageError(msg)
+    if len(request.targets) != count:
+        msg = f"{len(request.targets)} rows of targets for {count} windows"
+        raise StageError(msg)
     if request.train.token_dropout and request.tokens is None:
         msg = "token_dropout: this student's encoder does not say which token is the unknown one; remove token_dropout"
         raise StageError(msg)

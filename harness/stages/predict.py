@@ -11,10 +11,10 @@ BATCH = 64  # of similar length; fp32 outputs do not depend on it beyond roundin
 
 
 def run(work: Work) -> Facts:
-    """Output `out`: ids and logits."""
+    """Output `out`: ids and logits, for the span head with the places that they are about."""
     examples = read_examples(work.inputs["data"])
     answerer = load_answerer(work.inputs["artifact"], work.options["task"]["use"], work.registry, work.threads)
     size = int(work.stage.params.get("batch", BATCH))
-    outputs = answerer.predict(examples, size, lambda done, total: work.progress(done, total, "examples"))
+    outputs = answerer.predict(examples, size, lambda done, total: work.progress(done, total, "windows"))
     write_predictions(work.out / "out", [example["id"] for example in examples], outputs)
     return {"examples": len(examples), "batch": size}

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.artifacts import Artifact, read_artifact
 from harness.data import read_examples, read_meta, read_predictions, write_json
+from harness.heads import rules
 from harness.measuring.size import artifact_sizes
 from harness.specs import Encoded, Encoder, Example, Facts, Metric, Student, Task, load_object
 from harness.stages import Work
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from harness.stages.loop import Dev, LoopResult
-
-UNLABELLED = -100
 
 
 def run(work: Work) -> Facts:
@@ -40,14 +39,16 @@ def run(work: Work) -> Facts:
     task: Task = work.registry.task(work.options["task"]["use"]).load()
     distiller = work.registry.distiller(work.options["distiller"])
     examples = read_examples(work.inputs["data"])
+    head, windows = rules(artifact.head), _encode(encoder, task, examples, artifact)
     teachers = sorted((name, path) for name, path in work.inputs.items() if name.startswith("teacher."))
     outputs = frozenset(work.stage.params.get("outputs", [work.options["loop"]["select"]]))
     result = train(
         LoopRequest(
             model=student.load(start, artifact.head),
-            encoded=_encode(encoder, task, examples, artifact),
-            targets=_targets(task, examples, artifact.labels),
-            teachers=[read_predictions(path, examples).values for _, path in teachers],
+            rules=head,
+            windows=windows,
+            targets=head.targets(windows, [task.target(example, artifact.labels) for example in examples]),
+            lessons=[head.lesson(read_predictions(path, examples), windows) for _, path in teachers],
             pad=encoder.pad,
             distiller=distiller.load(),
             distiller_params=distiller.params(**work.options["params"]),
@@ -85,11 +86,6 @@ def _encode(encoder: Encoder, task: Task, examples: Sequence[Example], artifact:
     return encoder.encode([task.input(example) for example in examples], artifact.head)
 
 
-def _targets(task: Task, examples: Sequence[Example], labels: tuple[str, ...]) -> np.ndarray:
-    found = [task.target(example, labels) for example in examples]
-    return np.array([UNLABELLED if target is None else target for target in found], dtype=np.int64)
-
-
 def _dev(work: Work, task: Task, encoder: Encoder, artifact: Artifact) -> Dev:
     from harness.stages.loop import Dev
 
@@ -97,12 +93,14 @@ def _dev(work: Work, task: Task, encoder: Encoder, artifact: Artifact) -> Dev:
     labels = read_meta(work.inputs["meta"]).labels
     primary: Metric = work.registry.task(work.options["task"]["use"]).metrics[0]
 
-    def score(outputs: list[np.ndarray]) -> float:
+    encoded, head = _encode(encoder, task, examples, artifact), rules(artifact.head)
+
+    def score(said: list[Any]) -> float:
+        outputs = head.join(encoded, said, len(examples))
         samples = task.samples(examples, outputs, labels)
         return float(task.metrics(samples, np.ones((1, len(samples))), labels)[primary.name][0])
 
-    encoded = _encode(encoder, task, examples, artifact)
-    return Dev(encoded=encoded, score=score, higher_is_better=primary.higher_is_better)
+    return Dev(windows=encoded, score=score, higher_is_better=primary.higher_is_better)
 
 
 def _save(model: nn.Module, start: Path, out: Path, artifact: Artifact) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from harness import Batch, StageError
+from harness_distillers.labels import cross_entropy
 from harness_distillers.plugin import FinetuneParams
 
 
@@ -17,5 +17,5 @@ class Finetune:
         if not (batch.targets >= 0).any():
             msg = "finetune learns from labels, and a batch has none; distil on unlabelled data with 'kd'"
             raise StageError(msg)
-        loss = F.cross_entropy(batch.logits, batch.targets, ignore_index=-100, label_smoothing=params.label_smoothing)
+        loss = cross_entropy(batch, params.label_smoothing)
         return loss, {"labels": loss.detach()}
