@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.errors import AssetError, HarnessError, PluginError, StageError, SuiteError, choices, did_you_mean
     from harness.hookspecs import hookimpl
+    from harness.reading import TABLE_SUFFIXES, Row, Table, choose_files, read_table, read_utf8, role_of
     from harness.specs import (
         Arrays,
         Batch,
@@ -45,16 +46,19 @@ __version__ = "0.1.0"
 
 _ERRORS = ("AssetError", "HarnessError", "PluginError", "StageError", "SuiteError", "choices", "did_you_mean")
 _HOOKS = ("hookimpl",)
+_READING = ("TABLE_SUFFIXES", "Row", "Table", "choose_files", "read_table", "read_utf8", "role_of")
 _TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
 _WEIGHTS = ("load_pretrained", "parameter_facts", "save_pretrained")
 _MODULES = {
     **dict.fromkeys(_ERRORS, "errors"),
     **dict.fromkeys(_HOOKS, "hookspecs"),
+    **dict.fromkeys(_READING, "reading"),
     **dict.fromkeys(_TEXT, "text"),
     **dict.fromkeys(_WEIGHTS, "weights"),
 }
 
 __all__ = [
+    "TABLE_SUFFIXES",
     "Arrays",
     "AssetError",
     "Batch",
@@ -75,24 +79,31 @@ __all__ = [
     "PluginError",
     "Prepared",
     "Role",
+    "Row",
     "Runtime",
     "RuntimeSpec",
     "Session",
     "Source",
+    "SpanOutput",
     "StageError",
     "Student",
     "StudentSpec",
     "SuiteError",
+    "Table",
     "Task",
     "TaskSpec",
     "TokenizerEncoder",
     "choices",
+    "choose_files",
     "did_you_mean",
     "hookimpl",
     "load_pretrained",
     "padding_id",
     "parameter_facts",
+    "read_table",
     "read_tokenizer",
+    "read_utf8",
+    "role_of",
     "save_encoder",
     "save_pretrained",
     "train_wordpiece",

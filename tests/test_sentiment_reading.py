@@ -125,7 +125,7 @@ def test_files_that_match_nothing_are_named(tmp_path):
     ],
 )
 def test_roles_by_name(name, role):
-    from harness_sentiment.reviews import role_of
+    from harness import role_of
 
     assert role_of(name) == role
 

@@ -1,30 +1,18 @@
-"""Tables → reviews: which files play which role, which columns hold what, which class a raw label means."""
+"""Tables → reviews: which columns hold what, which class a raw label means."""
 
 from __future__ import annotations
 
-import fnmatch
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from harness import AssetError, Role, Source, choices, did_you_mean
-from harness_sentiment.reading import READERS, Row, Table
+from harness import AssetError, Role, Row, Table, choices, did_you_mean
 
 _TEXT_COLUMNS = ("text", "review")
 _LABEL_COLUMNS = ("label_text", "sentiment", "label")
-_ROLE_NAMES: dict[str, Role] = {
-    "train": "train",
-    "dev": "dev",
-    "valid": "dev",
-    "validation": "dev",
-    "val": "dev",
-    "test": "test",
-}
-_ROLE_PATTERN = re.compile(rf"({'|'.join(sorted(_ROLE_NAMES, key=len, reverse=True))})(?![^\W\d_])")
 _SHOWN = 5
 
 
@@ -46,65 +34,6 @@ class Columns:
     text: str
     label: str | None
     id: str | None
-
-
-# ------------------------------------------------------------------------------------------------------------- files
-
-
-def role_of(name: str) -> Role | None:
-    """The role a file's name begins with (else its folder's): 'train-00000.parquet', 'valid.jsonl', 'test/0.csv'."""
-    for part in reversed(PurePosixPath(name).parts):
-        found = _ROLE_PATTERN.match(part.lower())
-        if found:
-            return _ROLE_NAMES[found[1]]
-    return None
-
-
-def choose_files(source: Source, patterns: Sequence[str] | None, transfer: bool) -> dict[str, Role | None]:
-    """Which files of the source are read, and the role of each (None: to be split). The rules: see `Sentiment`."""
-    files = _readable(source, transfer) if patterns is None else _matching(source, patterns)
-    roles = {name: role_of(name) for name in files}
-    if transfer:
-        return {name: None for name, role in roles.items() if patterns is not None or role in (None, "train")}
-    if "train" in roles.values():
-        return {name: role for name, role in roles.items() if role is not None}
-    tables = [name for name, role in roles.items() if role is None]
-    if not tables:
-        msg = f"{source.root}: no file to train on among {choices(files)}. Add a file whose name begins with 'train'"
-        raise AssetError(msg)
-    if len(tables) > 1 and patterns is None:
-        msg = (
-            f"{source.root}: {choices(tables)}: which one is the data? Set task.files = ['{tables[0]}'] "
-            "(several are joined), or let names begin with 'train', 'dev' and 'test'"
-        )
-        raise AssetError(msg)
-    return dict.fromkeys(tables)
-
-
-def _readable(source: Source, transfer: bool) -> list[str]:
-    """Files with a known suffix; plain text only as a transfer set, since it has no labels."""
-    suffixes = set(READERS) if transfer else set(READERS) - {".txt"}
-    found = sorted(name for name in source.files if PurePosixPath(name).suffix.lower() in suffixes)
-    if not found:
-        msg = f"{source.root}: no readable file among {choices(source.files)}. Readable: {', '.join(sorted(suffixes))}"
-        raise AssetError(msg)
-    return found
-
-
-def _matching(source: Source, patterns: Sequence[str]) -> list[str]:
-    """The source's files that match any name or glob. AssetError where one matches nothing."""
-    for pattern in patterns:
-        if not any(_matches(name, pattern) for name in source.files):
-            msg = (
-                f"task.files: '{pattern}' matches no file of {source.origin}."
-                f"{did_you_mean(pattern, source.files)} Files: {choices(source.files)}"
-            )
-            raise AssetError(msg)
-    return sorted(name for name in source.files if any(_matches(name, pattern) for pattern in patterns))
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 # ----------------------------------------------------------------------------------------------------------- columns

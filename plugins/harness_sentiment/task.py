@@ -8,9 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from harness import AssetError, Example, Facts, Prepared, Role, Source, StageError
-from harness_sentiment.reading import Table, read_table
-from harness_sentiment.reviews import Review, choose_files, class_names, read_reviews
+from harness import (
+    TABLE_SUFFIXES,
+    AssetError,
+    Example,
+    Facts,
+    Prepared,
+    Role,
+    Source,
+    StageError,
+    Table,
+    choose_files,
+    read_table,
+)
+from harness_sentiment.reviews import Review, class_names, read_reviews
 from harness_sentiment.scoring import class_details, softmax, to_samples, weighted_metrics
 from harness_sentiment.splitting import Pool, carve, duplicate_facts, stratified_order, without
 
@@ -44,7 +55,7 @@ class Sentiment:
         if transfer and len(roles) > 1:
             msg = f"{source.origin}: 'transfer' was asked for beside {list(roles)}. Give it a [data.…] of its own"
             raise AssetError(msg)
-        chosen = choose_files(source, params.files, transfer)
+        chosen = choose_files(source, params.files, _suffixes(transfer), transfer)
         tables = {name: read_table(source.root / name, params.delimiter) for name in chosen}
         reviews, counts = read_reviews(tables, chosen, params, labelled=not transfer)
         labels = class_names(reviews)
@@ -90,6 +101,11 @@ class Sentiment:
             "label": labels[int(scores.argmax())],
             "scores": {name: float(score) for name, score in zip(labels, scores, strict=True)},
         }
+
+
+def _suffixes(transfer: bool) -> set[str]:
+    """Files with a known suffix; plain text only as a transfer set, since it has no labels."""
+    return set(TABLE_SUFFIXES) if transfer else set(TABLE_SUFFIXES) - {".txt"}
 
 
 def _example(review: Review) -> Example:

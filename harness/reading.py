@@ -1,19 +1,100 @@
-"""Files → rows, each with the line it stands on. Every fault in a file is an AssetError that names the line."""
+"""Sources → files with roles, files → rows with the line each stands on. Every fault is an AssetError that names it."""
 
 from __future__ import annotations
 
 import csv
+import fnmatch
 import glob
 import io
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from harness import AssetError
+from harness.errors import AssetError, choices, did_you_mean
+from harness.specs import Role, Source
 
+_ROLE_NAMES: dict[str, Role] = {
+    "train": "train",
+    "dev": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "val": "dev",
+    "test": "test",
+}
+_ROLE_PATTERN = re.compile(rf"({'|'.join(sorted(_ROLE_NAMES, key=len, reverse=True))})(?![^\W\d_])")
 _FIELD_LIMIT = 2**31 - 1  # the most that csv takes on every platform
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+def role_of(name: str) -> Role | None:
+    """The role a file's name begins with (else its folder's): 'train-00000.parquet', 'valid.jsonl', 'test/0.csv'."""
+    for part in reversed(PurePosixPath(name).parts):
+        found = _ROLE_PATTERN.match(part.lower())
+        if found:
+            return _ROLE_NAMES[found[1]]
+    return None
+
+
+def choose_files(
+    source: Source, patterns: Sequence[str] | None, suffixes: Iterable[str], transfer: bool
+) -> dict[str, Role | None]:
+    """Which files of the source are read, and the role of each (None: to be split).
+
+    `patterns` (names or globs) choose first, else every file that ends in one of `suffixes`. Where there is a train
+    file, the files with roles are taken; else the one file without a role is the data, or those that `patterns` name.
+    For a transfer set: what `patterns` name, else train files and those without a role; none has a role then.
+    AssetError where a pattern matches nothing, nothing can be read or trained on, or several files could be the data.
+    """
+    files = _readable(source, suffixes) if patterns is None else _matching(source, patterns)
+    roles = {name: role_of(name) for name in files}
+    if transfer:
+        return {name: None for name, role in roles.items() if patterns is not None or role in (None, "train")}
+    if "train" in roles.values():
+        return {name: role for name, role in roles.items() if role is not None}
+    tables = [name for name, role in roles.items() if role is None]
+    if not tables:
+        msg = f"{source.root}: no file to train on among {choices(files)}. Add a file whose name begins with 'train'"
+        raise AssetError(msg)
+    if len(tables) > 1 and patterns is None:
+        msg = (
+            f"{source.root}: {choices(tables)}: which one is the data? Set task.files = ['{tables[0]}'] "
+            "(several are joined), or let names begin with 'train', 'dev' and 'test'"
+        )
+        raise AssetError(msg)
+    return dict.fromkeys(tables)
+
+
+def _readable(source: Source, suffixes: Iterable[str]) -> list[str]:
+    wanted = set(suffixes)
+    found = sorted(name for name in source.files if PurePosixPath(name).suffix.lower() in wanted)
+    if not found:
+        msg = f"{source.root}: no readable file among {choices(source.files)}. Readable: {', '.join(sorted(wanted))}"
+        raise AssetError(msg)
+    return found
+
+
+def _matching(source: Source, patterns: Sequence[str]) -> list[str]:
+    """The source's files that match any name or glob. AssetError where one matches nothing."""
+    for pattern in patterns:
+        if not any(_matches(name, pattern) for name in source.files):
+            msg = (
+                f"task.files: '{pattern}' matches no file of {source.origin}."
+                f"{did_you_mean(pattern, source.files)} Files: {choices(source.files)}"
+            )
+            raise AssetError(msg)
+    return sorted(name for name in source.files if any(_matches(name, pattern) for pattern in patterns))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
+# -------------------------------------------------------------------------------------------------------------- rows
 
 
 @dataclass(frozen=True)
@@ -36,9 +117,9 @@ class Table:
 
 def read_table(path: Path, delimiter: str | None) -> Table:
     """Read a file by its suffix. AssetError when it is not what the suffix says, or holds no row."""
-    reader = READERS.get(path.suffix.lower())
+    reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        msg = f"{path}: files ending in '{path.suffix}' cannot be read. Readable: {', '.join(READERS)}. Convert it"
+        msg = f"{path}: files ending in '{path.suffix}' cannot be read. Readable: {', '.join(_READERS)}. Convert it"
         raise AssetError(msg)
     rows = tuple(reader(path, delimiter))
     if not rows:
@@ -47,7 +128,7 @@ def read_table(path: Path, delimiter: str | None) -> Table:
     return Table(path, tuple(dict.fromkeys(name for row in rows for name in row.cells)), rows)
 
 
-def decode(path: Path) -> str:
+def read_utf8(path: Path) -> str:
     """The file's text, without a byte order mark. AssetError with byte and line where it is not UTF-8."""
     data = path.read_bytes()
     try:
@@ -73,7 +154,7 @@ def _wide_fields() -> Iterator[None]:
 
 def _read_csv(path: Path, delimiter: str | None) -> Iterator[Row]:
     """Rows of a table with a header line; a quoted cell may span lines and a row is placed where it starts."""
-    text = decode(path)
+    text = read_utf8(path)
     with _wide_fields():
         lines = _placed_lines(path, text, delimiter or _delimiter(path, text))
         header = next(lines, (1, []))[1]
@@ -123,7 +204,7 @@ def _ragged(path: Path, number: int, cells: list[str], header: list[str]) -> str
 
 def _read_jsonl(path: Path, _: str | None) -> Iterator[Row]:
     """One object a line. Split at LF alone: U+2028 and U+0085 end no line and are legal inside JSON strings."""
-    for number, line in enumerate(decode(path).split("\n"), start=1):
+    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
         if line.strip():
             yield Row(f"{path}:{number}", number, _json_object(f"{path}:{number}", line))
 
@@ -142,7 +223,7 @@ def _json_object(place: str, line: str) -> dict[str, object]:
 
 def _read_text(path: Path, _: str | None) -> Iterator[Row]:
     """One text a line, in the column 'text'; blank lines are skipped."""
-    for number, line in enumerate(decode(path).split("\n"), start=1):
+    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
         if line.strip():
             yield Row(f"{path}:{number}", number, {"text": line.removesuffix("\r")})
 
@@ -160,10 +241,11 @@ def _read_parquet(path: Path, _: str | None) -> Iterator[Row]:
         raise AssetError(msg) from error
 
 
-READERS: dict[str, Callable[[Path, str | None], Iterator[Row]]] = {
+_READERS: dict[str, Callable[[Path, str | None], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
     ".txt": _read_text,
 }
+TABLE_SUFFIXES = tuple(_READERS)  # of the files that read_table can read; .txt has no columns but `text`
