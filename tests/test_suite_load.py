@@ -71,6 +71,12 @@ def test_a_good_suite_becomes_values() -> None:
     assert suite.claims[0]["compares"] == ["student", "plain"]
 
 
+def test_a_study_brings_its_columns() -> None:
+    text = GOOD + "[report]\ncolumns = ['macro_f1', 'size', 'minutes']\n"
+    assert parse(text).columns == ("macro_f1", "size", "minutes")
+    assert parse(GOOD).columns == ()
+
+
 def test_what_a_suite_may_leave_out() -> None:
     suite = parse(HEAD + MODELS)
     assert suite.title == "s"

@@ -144,13 +144,23 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
          "got 3 (integer)"),
         ('row = "Their CNN"\n', "", "published[1].row: required key is missing"),
         ('source = "Table 2"\n', "", "published[0].source: required key is missing"),
-        ("size_mib = 12", "size_mib = [12]", "published[0].size_mib: expected a number or a string, got a list"),
+        ("size_mib = 12", "size_mib = [12]", "published[0].size_mib: expected a number, got a list"),
+        ("size_mib = 12", "size_mb = 12", "published[0].size_mb: unknown key. Did you mean 'size_mib'?"),
+        ("size_mib = 12", "minutes = 0", "published[0].minutes: expected a value greater than 0, got 0"),
+        ("size_mib = 12", "note = 12", "published[0].note: expected a string, got 12 (integer)"),
         ('row = { model = "student", compress = "int8" }', 'row = { model = "studnt" }', "published[0].row.model: "
          "'studnt' is not a model of this suite. Did you mean 'student'? Known: 'plain', 'student', 'teacher', "
          "'two-step'"),
         ('row = { model = "student", compress = "int8" }', 'row = { mode = "student" }', "published[0].row.mode: "
          "'mode' is not an axis of a row. Did you mean 'model'? Known: 'beta', 'compress', 'model'"),
         ('text = "Distillation helps"', "txt = 'x'", "claims[0].text: required key is missing"),
+        ("[measure]", "[report]\ncolums = []\n[measure]", "report.colums: unknown key. Did you mean 'columns'?"),
+        ("[measure]", "[report]\ncolumns = ['accuracy', 'sise']\n[measure]", "report.columns[1]: 'sise' is not a column. "
+         "Did you mean 'size'? Known: 'accuracy', 'examples', 'folder', 'macro_f1', 'minutes', 'parameters', "
+         "'per_minute', 'size', 'training'"),
+        ("[measure]", "[report]\ncolumns = ['size', 'size']\n[measure]", "report.columns[1]: 'size' is named twice"),
+        ("[measure]", "[report]\ncolumns = 'size'\n[measure]", "report.columns: expected a list, got 'size' (string). "
+         'Write ["size"]'),
         ("schema = 1", "schema = 2", "schema: 2 is newer than what this version of the harness reads, 1: upgrade the "
          "harness"),
         ("schema = 1", "schema = '1'", "schema: expected 1, got '1' (string)"),
@@ -159,6 +169,49 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
 )  # fmt: skip
 def test_every_mistake_has_its_sentence(old: str, new: str, expected: str) -> None:
     assert expected in at(GOOD, old, new)
+
+
+CLAIM = 'compares = ["student", "plain"]'
+JUDGED = """\
+row = { model = "student" }
+than = "Their CNN"
+quantity = "accuracy"
+difference_at_least = 1.0
+"""
+BARS = "'difference_at_least', 'difference_at_most', 'ratio_at_least', 'ratio_at_most', 'within'"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('model = "student"', 'model = "studnt"', "row.model: 'studnt' is not a model of this suite. "
+         "Did you mean 'student'? Known: 'plain', 'student', 'teacher', 'two-step'"),
+        ('"Their CNN"', '"Their RNN"', "than: 'Their RNN' is not the row of a [[published]] outsider. "
+         "Did you mean 'Their CNN'? Known: 'Their CNN'"),
+        ('than = "Their CNN"\n', "", "than: required key is missing: a claim that is judged needs it"),
+        ('"accuracy"', '"acuracy"', "quantity: 'acuracy' is not a quantity. Did you mean 'accuracy'? Known: "
+         "'accuracy', 'forward', 'macro_f1', 'parameters', 'request', 'size'"),
+        ("difference_at_least = 1.0\n", "", f"expected exactly one of {BARS}, found none"),
+        ("difference_at_least = 1.0\n", "difference_at_least = 1.0\nwithin = 2\n", f"expected exactly one of {BARS}, "
+         "found 'difference_at_least', 'within'"),
+        ("difference_at_least = 1.0", "ratio_at_least = 0", "ratio_at_least: expected a value greater than 0, got 0"),
+        ('"accuracy"', '"request"', "difference_at_least: times are compared as ratios: write 'ratio_at_least', "
+         "'ratio_at_most' instead"),
+    ],
+)  # fmt: skip
+def test_a_claim_that_can_be_judged_says_all_that_it_takes(old: str, new: str, expected: str) -> None:
+    good = GOOD.replace(CLAIM, JUDGED)
+    assert parse(good).claims[0]["difference_at_least"] == 1.0
+    (line,) = at(good, JUDGED, JUDGED.replace(old, new))
+    assert line in (f"claims[0].{expected}", f"claims[0]: {expected}")
+
+
+def test_places_of_published_rows_count_what_is_no_table() -> None:
+    text = HEAD + MODELS
+    assert problems("published = [3, { row = 'x', accuracy = 'y', source = 's' }]\n" + text) == [
+        "suite:1:14: published[0]: expected a table, got 3 (integer)",
+        "suite:1:41: published[1].accuracy: expected a number, got 'y' (string)",
+    ]
 
 
 def test_students_and_their_heads() -> None:

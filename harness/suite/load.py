@@ -24,14 +24,25 @@ from harness.suite.references import (
     check_formats,
     check_retention,
     find_anchor,
-    read_claims,
     read_measure,
-    read_published,
 )
 from harness.suite.schema import SCHEMA, Registry, SuiteTable
+from harness.suite.study import read_study
 from harness.suite.types import Suite
 
-_SECTIONS = ("schema", "suite", "task", "data", "models", "chains", "matrix", "measure", "published", "claims")
+_SECTIONS = (
+    "schema",
+    "suite",
+    "task",
+    "data",
+    "models",
+    "chains",
+    "matrix",
+    "measure",
+    "report",
+    "published",
+    "claims",
+)
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -134,7 +145,7 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
     matrix = read_matrix(reader, names)
     measure = read_measure(reader, spec)
     axes = [axis for axis in matrix.axes if axis != "seed"] if matrix else None
-    published, claims = read_published(reader, axes, names), read_claims(reader)
+    study = read_study(reader, spec, axes, names)
     check_cycles(reader.problems, models)
     whole = models and len(models) == len(reader.models) and len(chains) == len(names)
     if head is None or task is None or matrix is None or not whole:
@@ -152,8 +163,9 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
         sets=matrix.sets,
         cells=(),
         measure=measure,
-        published=published,
-        claims=claims,
+        columns=study.columns,
+        published=study.published,
+        claims=study.claims,
     )
     return _expanded(reader, suite, matrix)
 

@@ -1,4 +1,4 @@
-"""What one part of a suite says about another: teachers, formats, the anchor, retention, published rows."""
+"""What one part of a suite says about another: teachers, formats, the anchor, retention."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, cast
 
 from harness.errors import choices
 from harness.specs import CompressorSpec, StudentSpec, TaskSpec
-from harness.suite.components import Reader, fit, misfit, split
+from harness.suite.components import Reader, fit, misfit
 from harness.suite.locate import Loc
 from harness.suite.matrix import no_value, same
-from harness.suite.problems import Problems, not_among, typed, words
-from harness.suite.schema import ClaimTable, MeasureTable, PublishedTable, RetentionTable, SpeedTable
+from harness.suite.problems import Problems, not_among, typed
+from harness.suite.schema import MeasureTable, RetentionTable, SpeedTable
 from harness.suite.types import AxisValue, Cell, MeasureConfig, ModelConfig, Retention, SpeedConfig, Suite
 
 Row = tuple[tuple[str, AxisValue], ...]
@@ -88,33 +88,6 @@ def check_retention(reader: Reader, suite: Suite) -> None:
         reader.problems.at_value(("measure", "retention", "of"), message)
 
 
-def read_published(reader: Reader, axes: Sequence[str] | None, chains: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
-    """`[[published]]`: a row of the matrix (a table) or an outsider (a string), figures, remarks and a source.
-
-    `axes` None: not known, because the matrix is wrong.
-    """
-    tables = _tables(reader, "published")
-    known = {"model": reader.models, "compress": chains}
-    for index, raw in enumerate(tables):
-        loc: Loc = ("published", index)
-        own, rest = split(raw, words(PublishedTable))
-        table = reader.problems.check(PublishedTable, own, loc)
-        for key, value in rest.items():
-            if not isinstance(value, str | int | float) or isinstance(value, bool):
-                reader.problems.at_value((*loc, key), f"expected a number or a string, got {typed(value)}")
-        if table is not None:
-            _check_row(reader, table.row, (*loc, "row"), axes, known)
-    return tuple(table for table in tables if isinstance(table, dict))
-
-
-def read_claims(reader: Reader) -> tuple[Mapping[str, Any], ...]:
-    """`[[claims]]`: a text, a source, and whatever else."""
-    tables = _tables(reader, "claims")
-    for index, raw in enumerate(tables):
-        reader.problems.check(ClaimTable, split(raw, words(ClaimTable))[0], ("claims", index))
-    return tuple(table for table in tables if isinstance(table, dict))
-
-
 def _needed(model: ModelConfig) -> list[str]:
     first = [other for key, other in model.init.items() if key != "keep"]
     return [*first, *(teacher for step in model.train for teacher in step.teacher)]
@@ -158,29 +131,3 @@ def _retention(reader: Reader, table: RetentionTable, task: TaskSpec | None) -> 
         message = not_among(table.metric, f"a metric of task '{task.name}'", metrics)
         reader.problems.at_value((*loc, "metric"), message)
     return Retention(of=table.of, metric=table.metric or next(iter(metrics), ""), at_least=table.at_least)
-
-
-def _tables(reader: Reader, section: str) -> list[Any]:
-    raw = reader.document.get(section, [])
-    if isinstance(raw, list):
-        return raw
-    reader.problems.at_value((section,), f"expected a list of tables, [[{section}]], got {typed(raw)}")
-    return []
-
-
-def _check_row(
-    reader: Reader, row: Any, loc: Loc, axes: Sequence[str] | None, known: Mapping[str, Sequence[str]]
-) -> None:
-    """An outsider is a string. A table must name what the suite defines, be it in the matrix at the moment or not."""
-    if not isinstance(row, dict):
-        if not isinstance(row, str) or not row:
-            reader.problems.at_value(loc, f"expected axes of the matrix or the name of another row, got {typed(row)}")
-        return
-    for axis, value in row.items():
-        if axes is not None and axis not in axes:
-            reader.problems.at_key((*loc, axis), not_among(axis, "an axis of a row", axes))
-        elif not isinstance(value, str | int | float):
-            reader.problems.at_value((*loc, axis), f"expected a single value, got {typed(value)}")
-        elif axis in known and value not in known[axis]:
-            what = "a model of this suite" if axis == "model" else "a chain of this suite"
-            reader.problems.at_value((*loc, axis), not_among(value, what, known[axis]))

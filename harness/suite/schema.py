@@ -83,6 +83,7 @@ class TaskTable(Params):
     use: str
     source: Text | None = None
     max_length: int = Field(default=128, ge=1)
+    doc_stride: int = Field(default=128, ge=0)  # tokens that neighbouring windows share; span head
 
 
 class DataTable(Params):
@@ -164,15 +165,38 @@ class MeasureTable(Params):
     confidence: float = Field(default=MeasureConfig.confidence, gt=0, lt=1)
 
 
+class ReportTable(Params):
+    """`[report]`: the first columns of the main table, metrics of the task or some of `COLUMNS`."""
+
+    columns: tuple[str, ...] = ()
+
+
 class PublishedTable(Params):
-    """One of `[[published]]` without its figures and remarks. `row`: axes of the matrix, or the name of an outsider."""
+    """One of `[[published]]` without its figures. `row`: axes of the matrix, or the name of an outsider."""
 
     row: Any
     source: Text
+    note: Text | None = None
+    split: Text | None = None
+    metric: Text | None = None  # how theirs is defined
+    hardware: Text | None = None
+    training: Text | None = None  # time or budget, in words
 
 
 class ClaimTable(Params):
-    """One of `[[claims]]`; whatever else it has is kept as it is."""
+    """One of `[[claims]]`; whatever else it has is kept as it is. Without a bar it is shown, not judged.
+
+    Ratios: how many times faster, or smaller, `row` is than `than`; of a metric, row / than. Differences: row − than,
+    in points where the metric is a percentage, in MiB and in millions of parameters.
+    """
 
     text: Text
     source: Text
+    row: Any = None
+    than: Any = None
+    quantity: str | None = None
+    ratio_at_least: float | None = Field(default=None, gt=0)
+    ratio_at_most: float | None = Field(default=None, gt=0)
+    difference_at_least: float | None = None
+    difference_at_most: float | None = None
+    within: float | None = Field(default=None, ge=0)

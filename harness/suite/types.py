@@ -12,6 +12,14 @@ from harness.training import TrainParams
 
 AxisValue = str | int | float | bool | None  # None: the cell's model lacks the axis, shown as "—"
 
+# What a study's tables hold, beside the task's metrics.
+COLUMNS = ("size", "folder", "minutes", "examples", "per_minute", "training", "parameters")  # of [report]
+FIGURES = ("size_mib", "minutes", "requests_per_minute", "parameters_millions", "examples")  # of [[published]]
+REMARKS = ("note", "split", "metric", "hardware", "training")  # of [[published]], in words
+TIMES = ("request", "forward")  # of [[claims]]
+QUANTITIES = (*TIMES, "size", "parameters")  # of [[claims]]
+BARS = ("ratio_at_least", "ratio_at_most", "difference_at_least", "difference_at_most", "within")  # of [[claims]]
+
 
 def axis_text(value: AxisValue) -> str:
     """How a value of an axis is written: `true`, `0.1`, `lstm`, `—`."""
@@ -59,6 +67,7 @@ class TaskConfig:
     params: Params
     source: str | None = None
     max_length: int = 128
+    doc_stride: int = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +138,7 @@ class Suite:
     sets: Mapping[str, str]  # axis → "train.beta", "train.tune.beta", "task.max_length", "model.hidden_size"
     cells: tuple[Cell, ...]  # expanded, excluded, included, in order
     measure: MeasureConfig
+    columns: tuple[str, ...] = ()  # of [report]: the first of the main table
     published: tuple[Mapping[str, Any], ...] = ()
     claims: tuple[Mapping[str, Any], ...] = ()
     bindings: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # memory of `bind`

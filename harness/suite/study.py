@@ -1,0 +1,145 @@
+"""What a suite says about the study that it repeats: its columns, its published figures, its claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import choices
+from harness.specs import TaskSpec
+from harness.suite.components import Reader, split
+from harness.suite.locate import Loc
+from harness.suite.problems import not_among, typed, unknown_key, words
+from harness.suite.schema import ClaimTable, PublishedTable, ReportTable
+from harness.suite.types import BARS, COLUMNS, FIGURES, QUANTITIES, REMARKS, TIMES
+
+_CHECKABLE = ("row", "than", "quantity", *BARS)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The tables as they are written, checked."""
+
+    columns: tuple[str, ...]
+    published: tuple[Mapping[str, Any], ...]
+    claims: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What rows and figures may be called. `axes` and `metrics` None: not known, because something else is wrong."""
+
+    axes: Sequence[str] | None
+    values: Mapping[str, Sequence[str]]  # of the axes whose values have names
+    metrics: Sequence[str] | None
+    outsiders: Sequence[str]
+
+
+def read_study(reader: Reader, task: TaskSpec | None, axes: Sequence[str] | None, chains: Sequence[str]) -> Study:
+    """`[report]`, `[[published]]` and `[[claims]]`."""
+    published, claims = _tables(reader, "published"), _tables(reader, "claims")
+    outsiders = [table["row"] for table in published.values() if isinstance(table.get("row"), str)]
+    metrics = [metric.name for metric in task.metrics] if task else None
+    names = _Names(axes, {"model": reader.models, "compress": chains}, metrics, list(dict.fromkeys(outsiders)))
+    for index, table in published.items():
+        _check_published(reader, table, ("published", index), names)
+    for index, table in claims.items():
+        _check_claim(reader, table, ("claims", index), names)
+    return Study(_columns(reader, names), tuple(published.values()), tuple(claims.values()))
+
+
+def _columns(reader: Reader, names: _Names) -> tuple[str, ...]:
+    loc: Loc = ("report",)
+    table = reader.problems.check(ReportTable, reader.document.get("report", {}), loc)
+    if table is None:
+        return ()
+    for index, column in enumerate(table.columns):
+        here = (*loc, "columns", index)
+        if names.metrics is not None and column not in (*names.metrics, *COLUMNS):
+            reader.problems.at_value(here, not_among(column, "a column", [*names.metrics, *COLUMNS]))
+        elif column in table.columns[:index]:
+            reader.problems.at_value(here, f"'{column}' is named twice")
+    return table.columns
+
+
+def _check_published(reader: Reader, raw: Mapping[str, Any], loc: Loc, names: _Names) -> None:
+    """A row of the matrix (a table) or an outsider (a string), a source, figures, remarks."""
+    own, figures = split(raw, words(PublishedTable))
+    table = reader.problems.check(PublishedTable, own, loc)
+    if table is not None:
+        _check_row(reader, table.row, (*loc, "row"), names)
+    for key, value in figures.items():
+        known = [*(names.metrics or ()), *FIGURES]
+        if names.metrics is not None and key not in known:
+            reader.problems.at_key((*loc, key), unknown_key(key, ["row", "source", *known, *REMARKS]))
+        elif not isinstance(value, int | float) or isinstance(value, bool):
+            reader.problems.at_value((*loc, key), f"expected a number, got {typed(value)}")
+        elif key in FIGURES and value <= 0:
+            reader.problems.at_value((*loc, key), f"expected a value greater than 0, got {value}")
+
+
+def _check_claim(reader: Reader, raw: Mapping[str, Any], loc: Loc, names: _Names) -> None:
+    """A text and a source; with any of the checkable keys, all that it takes to judge it."""
+    table = reader.problems.check(ClaimTable, split(raw, words(ClaimTable))[0], loc)
+    if table is None or not set(_CHECKABLE) & set(raw):
+        return
+    for key in ("row", "than", "quantity"):
+        if key not in raw:
+            reader.problems.at_key((*loc, key), "required key is missing: a claim that is judged needs it")
+    for key in ("row", "than"):
+        if key in raw:
+            _check_row(reader, raw[key], (*loc, key), names, only=names.outsiders)
+    bars = [bar for bar in BARS if bar in raw]
+    if len(bars) != 1:
+        found = f"found {choices(bars)}" if bars else "found none"
+        reader.problems.at_key(loc, f"expected exactly one of {choices(BARS)}, {found}")
+    _check_quantity(reader, table.quantity, bars, loc, names)
+
+
+def _check_quantity(reader: Reader, quantity: str | None, bars: Sequence[str], loc: Loc, names: _Names) -> None:
+    known = [*(names.metrics or ()), *QUANTITIES]
+    if quantity is not None and names.metrics is not None and quantity not in known:
+        reader.problems.at_value((*loc, "quantity"), not_among(quantity, "a quantity", known))
+    for bar in bars:
+        if quantity in TIMES and not bar.startswith("ratio"):
+            message = f"times are compared as ratios: write {choices(BARS[:2])} instead"
+            reader.problems.at_key((*loc, bar), message)
+
+
+def _check_row(reader: Reader, row: Any, loc: Loc, names: _Names, only: Sequence[str] | None = None) -> None:
+    """A string is an outsider, one of `only` where that is given.
+
+    A table must name what the suite defines, be it in the matrix at the moment or not.
+    """
+    if isinstance(row, str) and row:
+        if only is not None and row not in only:
+            reader.problems.at_value(loc, not_among(row, "the row of a [[published]] outsider", only))
+    elif not isinstance(row, dict):
+        reader.problems.at_value(loc, f"expected axes of the matrix or the name of another row, got {typed(row)}")
+    else:
+        for axis, value in row.items():
+            _check_axis(reader, axis, value, (*loc, axis), names)
+
+
+def _check_axis(reader: Reader, axis: str, value: Any, loc: Loc, names: _Names) -> None:
+    known = names.values.get(axis)
+    if names.axes is not None and axis not in names.axes:
+        reader.problems.at_key(loc, not_among(axis, "an axis of a row", names.axes))
+    elif not isinstance(value, str | int | float):
+        reader.problems.at_value(loc, f"expected a single value, got {typed(value)}")
+    elif known is not None and value not in known:
+        what = "a model of this suite" if axis == "model" else "a chain of this suite"
+        reader.problems.at_value(loc, not_among(value, what, known))
+
+
+def _tables(reader: Reader, section: str) -> dict[int, dict[str, Any]]:
+    """By index; what is not a list of tables is noted and left out."""
+    raw = reader.document.get(section, [])
+    if not isinstance(raw, list):
+        reader.problems.at_value((section,), f"expected a list of tables, [[{section}]], got {typed(raw)}")
+        return {}
+    for index, table in enumerate(raw):
+        if not isinstance(table, dict):
+            reader.problems.at_value((section, index), f"expected a table, got {typed(table)}")
+    return {index: table for index, table in enumerate(raw) if isinstance(table, dict)}
