@@ -132,12 +132,47 @@ def median_ratio(
 
     Both sequences hold one time per block, in the same order of blocks. ValueError when they do not, or are empty.
     """
-    if len(anchor) != len(row) or not anchor:
-        msg = f"a ratio needs the same blocks on both sides; got {len(anchor)} and {len(row)}"
+    value, replicates = _block_ratios(anchor, row, resamples, seed)
+    return _percentile_interval(value, replicates, confidence)
+
+
+def chained_ratio(
+    row: tuple[Sequence[float], Sequence[float]],
+    base: tuple[Sequence[float], Sequence[float]],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """How many times faster `row` is than `base`, each an (anchor's times, its own times) of another measurement.
+
+    The quotient of their ratios to the anchor; the two measurements are resampled independently.
+    """
+    value, replicates = _block_ratios(*row, resamples, seed)
+    other, others = _block_ratios(*base, resamples, seed + 1)
+    return _percentile_interval(value / other, replicates / others, confidence)
+
+
+def block_mean(
+    times: Sequence[float], resamples: int = RESAMPLES, seed: int = 0, confidence: float = CONFIDENCE
+) -> Interval:
+    """The mean over blocks, one time each, bootstrapped over blocks. ValueError without any."""
+    if not times:
+        msg = "a mean needs at least one block"
         raise ValueError(msg)
-    ratios = np.asarray(anchor, dtype=np.float64) / np.asarray(row, dtype=np.float64)  # [blocks]
-    draws = np.random.default_rng([seed, 2]).integers(0, len(ratios), size=(resamples, len(ratios)))
-    return _percentile_interval(float(np.median(ratios)), np.median(ratios[draws], axis=1), confidence)
+    values = np.asarray(times, dtype=np.float64)
+    draws = np.random.default_rng([seed, 3]).integers(0, len(values), size=(resamples, len(values)))
+    return _percentile_interval(float(values.mean()), values[draws].mean(axis=1), confidence)
+
+
+def certain_share(interval: Interval, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """A share of exactly 0 or 1 with the bound that n examples support, where the bootstrap sees no spread.
+
+    Clopper and Pearson, 1934: 1 − (α/2)^(1/n) away, α = 1 − confidence. Any other interval comes back as it is.
+    """
+    if not interval.low == interval.high == interval.value or interval.value not in (0, 1):
+        return interval
+    reach = 1 - ((1 - confidence) / 2) ** (1 / n)
+    return Interval(0.0, 0.0, reach) if interval.value == 0 else Interval(1.0, 1 - reach, 1.0)
 
 
 def noise_floor(anchor: Sequence[float], twin: Sequence[float], confidence: float = CONFIDENCE) -> float:
@@ -170,6 +205,16 @@ def percentile(samples: Sequence[float], q: float, confidence: float = CONFIDENC
 def samples_needed(q: float, confidence: float = CONFIDENCE) -> int:
     """From how many samples on both bounds of the q-quantile exist: q^n and (1 − q)^n ≤ 1 − confidence."""
     return math.ceil(math.log(1 - confidence) / math.log(max(q, 1 - q)))
+
+
+def _block_ratios(anchor: Sequence[float], row: Sequence[float], resamples: int, seed: int) -> tuple[float, np.ndarray]:
+    """The median of anchor time / row time within blocks, and its replicates [r]."""
+    if len(anchor) != len(row) or not anchor:
+        msg = f"a ratio needs the same blocks on both sides; got {len(anchor)} and {len(row)}"
+        raise ValueError(msg)
+    ratios = np.asarray(anchor, dtype=np.float64) / np.asarray(row, dtype=np.float64)  # [blocks]
+    draws = np.random.default_rng([seed, 2]).integers(0, len(ratios), size=(resamples, len(ratios)))
+    return float(np.median(ratios)), np.median(ratios[draws], axis=1)
 
 
 def _counts(rng: np.random.Generator, n: int, rows: int) -> np.ndarray:

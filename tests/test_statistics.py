@@ -9,7 +9,10 @@ from scipy import stats
 from harness import statistics
 from harness.statistics import (
     Interval,
+    block_mean,
     bootstrap_metrics,
+    certain_share,
+    chained_ratio,
     example_weights,
     is_noise,
     median_ratio,
@@ -208,6 +211,40 @@ def test_what_lies_within_the_noise_is_no_finding(rng):
     assert is_noise(median_ratio(anchor, same), floor)
     assert not is_noise(median_ratio(anchor, [value / 2 for value in same]), floor)
     assert not is_noise(median_ratio(anchor, [value * 2 for value in same]), floor)
+
+
+def test_ratios_of_two_measurements_meet_at_the_anchor(rng):
+    fast_day, slow_day = rng.normal(8, 0.1, 30), rng.normal(16, 0.2, 30)  # the anchor, on two machines' days
+    row, base = fast_day / 4 * rng.normal(1, 0.01, 30), slow_day / 2 * rng.normal(1, 0.01, 30)
+    found = chained_ratio((fast_day.tolist(), row.tolist()), (slow_day.tolist(), base.tolist()))
+    assert found.low < found.value < found.high
+    assert found.value == pytest.approx(2, abs=0.05)
+    back = chained_ratio((slow_day.tolist(), base.tolist()), (fast_day.tolist(), row.tolist()))
+    assert back.value == pytest.approx(1 / found.value)
+    alone = median_ratio(fast_day.tolist(), row.tolist())
+    assert (found.high - found.low) / found.value > (alone.high - alone.low) / alone.value
+
+
+def test_a_mean_over_blocks_has_the_interval_of_their_scatter(rng):
+    times = rng.normal(100, 5, 40)
+    found = block_mean(times.tolist())
+    assert found.value == pytest.approx(times.mean())
+    error = times.std(ddof=1) / math.sqrt(40)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    with pytest.raises(ValueError, match="at least one block"):
+        block_mean([])
+
+
+@pytest.mark.parametrize("n", [1, 10, 400])
+def test_shares_of_nothing_and_of_all_have_the_exact_bound(n):
+    none, whole = (certain_share(Interval(v, v, v), n) for v in (0.0, 1.0))
+    assert (none.low, none.high) == pytest.approx((0, stats.binomtest(0, n).proportion_ci(0.95).high))
+    assert (whole.low, whole.high) == pytest.approx((stats.binomtest(n, n).proportion_ci(0.95).low, 1))
+
+
+@pytest.mark.parametrize("interval", [Interval(1.0, 0.9, 1.0), Interval(0.5, 0.5, 0.5), Interval(0.0, 0.0, 0.1)])
+def test_other_shares_keep_their_interval(interval):
+    assert certain_share(interval, 10) == interval
 
 
 # ---------------------------------------------------------------------------------------------------------- percentiles

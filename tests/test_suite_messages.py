@@ -45,7 +45,7 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
         ("stride = 64", "when = 2020-01-01", 'task.when: dates are written as strings: "2020-01-01"'),
         ("stride = 64", "stride = inf", "task.stride: expected a finite number, got inf"),
         ("stride = 64", f"stride = {10**20}", "task.stride: expected an integer of at most 64 bits"),
-        ('use = "reviews"', 'use = "questions"', "task.labels: unknown key. Known: 'max_length', 'source', 'use'"),
+        ('use = "reviews"', 'use = "questions"', "task.labels: unknown key. Known: 'doc_stride', 'max_length', 'source', 'use'"),
         ("max_length = 96", "source = ''", "task.source: expected at least 1 character, got 0"),
         ("[data.news]", "[data.new]", "models.two-step.train[0].on: 'news' is not a [data] set of this suite. "
          "Did you mean 'new'? Known: 'new'"),
