@@ -123,8 +123,8 @@ def test_encoder_cuts_and_never_returns_nothing(build):
 
 def test_encoder_refuses_a_head_it_does_not_know(build):
     folder, _ = build(transformer())
-    with pytest.raises(StageError, match="'span'"):
-        load_encoder(folder).encode(["ёж"], "span")
+    with pytest.raises(StageError, match="'token'"):
+        load_encoder(folder).encode(["ёж"], "token")
 
 
 def test_encoder_imports_no_torch(build):

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from harness import Params, StudentSpec, hookimpl
+from harness_transformers.architectures import KNOWN
 
 _DIMENSIONS = frozenset({"model_type", "hidden_size", "layers", "heads", "intermediate", "vocab_size"})
 
@@ -23,7 +24,11 @@ class TransformerParams(Params):
     heads: int = Field(2, ge=1, description="attention heads of a layer")
     intermediate: int | None = Field(None, ge=1, description="width of the feed-forward part; default: 4 × hidden_size")
     vocab_size: int = Field(8000, ge=100, description="WordPiece tokens, trained on the task's training texts")
-    lowercase: bool = Field(True, description="of a tokenizer trained here, or of a vocab.txt that comes alone")
+    lowercase: bool = Field(
+        True,
+        description="of a tokenizer trained here, or of a vocab.txt that comes alone; "
+        "of a checkpoint known by name under --weights random: as that checkpoint does, unless set",
+    )
     dropout: float | None = Field(None, ge=0, lt=1, description="default: the checkpoint's, or 0.1")
 
     @model_validator(mode="after")
@@ -49,12 +54,13 @@ def harness_students() -> Iterable[StudentSpec]:
         name="transformer",
         summary="Transformer encoder: a Hugging Face checkpoint, or built from dimensions",
         version=1,
-        heads=("sequence",),
+        heads=("sequence", "span"),
         factory="harness_transformers.model:Transformer",
         encoder="harness.text:load_encoder",
         params=TransformerParams,
         assets=("checkpoint", "tokenizer"),
-        init=("tokenizer",),
+        init=("layers_of", "tokenizer"),
+        architectures=frozenset(KNOWN),
         reads_text=_reads_text,
         libraries=("tokenizers", "torch", "transformers"),
         miniature={

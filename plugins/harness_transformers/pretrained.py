@@ -1,0 +1,79 @@
+"""A model from a checkpoint: its encoder, and its own head where that answers the task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+
+from harness import AssetError, BuildRequest, Facts, load_pretrained
+from harness_transformers.checkpoints import check_weights, read_config
+from harness_transformers.heads import auto, body_prefix, own_order, told
+
+
+def from_checkpoint(request: BuildRequest, folder: Path) -> tuple[PreTrainedModel, Facts]:
+    """The checkpoint's encoder with a head for the task: its own where it is whole and has the same labels, else new.
+
+    Facts: `initialised` names the weights that were drawn from the seed, `unused` those that were left. AssetError for
+    an unusable folder.
+    """
+    config = load_config(folder)
+    order = own_order(config, request)
+    config = told(config, request)
+    if request.random_weights:
+        return auto(request.head).from_config(config), {"weights": "random"}
+    check_weights(folder)
+    model, names = load_pretrained(auto(request.head), folder, config=config)
+    missing = names["missing"]
+    _check_body(model, missing, folder)
+    keeps = order is not None and all(name.startswith(body_prefix(model)) for name in missing)
+    fresh = [] if keeps else _new_head(model, request)
+    if keeps and order and order != sorted(order):
+        _reorder(model, order)
+    initialised = sorted({*missing, *fresh})
+    return model, {"weights": "checkpoint", "initialised": initialised, "unused": names["unexpected"]}
+
+
+def load_config(folder: Path) -> PreTrainedConfig:
+    """The config of a checkpoint. AssetError when it is missing, asks for code, or is of no known architecture."""
+    written = read_config(folder)
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{folder}/config.json: model_type '{written['model_type']}' cannot be loaded ({error})"
+        raise AssetError(msg) from error
+    return config
+
+
+def _reorder(model: PreTrainedModel, order: list[int]) -> None:
+    """Put the rows of the last layer in the order of our labels."""
+    wide = [module for module in model.modules() if isinstance(module, nn.Linear) and len(module.weight) == len(order)]
+    last = wide[-1]
+    with torch.no_grad():
+        last.weight.copy_(last.weight[order].clone())
+        if last.bias is not None:
+            last.bias.copy_(last.bias[order].clone())
+
+
+def _check_body(model: PreTrainedModel, missing: Sequence[str], folder: Path) -> None:
+    """AssetError when weights of the encoder itself would be random; a pooler belongs to the head."""
+    body = [name for name in missing if name.startswith(body_prefix(model)) and ".pooler." not in name]
+    if body:
+        kind = model.config.model_type
+        msg = f"{folder}: not the weights of this {kind} config: {len(body)} of the encoder are missing, e.g. {body[0]}"
+        raise AssetError(msg)
+
+
+def _new_head(model: PreTrainedModel, request: BuildRequest) -> list[str]:
+    """Overwrite everything outside the encoder with weights drawn from the seed; returns the names."""
+    torch.manual_seed(request.seed)
+    drawn = dict(type(model)(model.config).named_parameters())
+    names = [name for name in drawn if not name.startswith(body_prefix(model))]
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for name in names:
+            own[name].copy_(drawn[name])
+    return names
