@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         RuntimeSpec,
         Session,
         Source,
+        SpanOutput,
         Student,
         StudentSpec,
         Task,
