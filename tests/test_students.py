@@ -27,6 +27,7 @@ from harness.text import load_encoder, read_token_ids, read_tokenizer
 from harness_recurrent.lstm import Lstm
 from harness_recurrent.plugin import LstmParams
 from harness_recurrent.plugin import harness_students as recurrent_students
+from harness_transformers.cut import evenly
 from harness_transformers.model import Transformer
 from harness_transformers.plugin import TransformerParams
 from harness_transformers.plugin import harness_students as transformer_students
@@ -47,9 +48,9 @@ def build(tmp_path: Path) -> Callable[..., tuple[Path, dict]]:
         out = tmp_path / f"artifact-{next(made)}"
         out.mkdir()
         factory = Lstm if isinstance(params, LstmParams) else Transformer
-        request = {"labels": LABELS, "seed": 1, "max_length": 24, "assets": {}, "artifacts": {}, **changes}
+        request = {"head": "sequence", "labels": LABELS, "seed": 1, "max_length": 24, "assets": {}, "artifacts": {}}
         return out, factory().build(
-            BuildRequest(out=out, head="sequence", params=params, texts=lambda: iter(TEXTS), **request)
+            BuildRequest(out=out, params=params, texts=lambda: iter(TEXTS), **{**request, **changes})
         )
 
     return run
@@ -402,6 +403,195 @@ def test_tokenizer_of_another_model(build, make):
     donor, _ = build(lstm())
     folder, _ = build(make(vocab_size=110), artifacts={"tokenizer": donor})
     assert (folder / "tokenizer.json").read_bytes() == (donor / "tokenizer.json").read_bytes()
+
+
+# ------------------------------------------------------------------------------------------------------------- spans
+
+PAIRS = [("порвалось", "платье порвалось сразу"), ("какой размер", LINE), ("ткань", "")]
+SPAN = {"head": "span", "labels": ()}
+
+
+def windows(folder: Path, pairs: list[tuple[str, str]] = PAIRS) -> dict[str, np.ndarray]:
+    encoder = load_encoder(folder)
+    return collate(encoder.encode(pairs, "span"), encoder.pad)
+
+
+def spans(folder: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Start and end logits, [2, B, L]."""
+    model = Transformer().load(folder, "span")
+    with torch.no_grad():
+        answer = model(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+    return torch.stack([answer.start_logits, answer.end_logits]).numpy()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "types"), [("bert", True), ("electra", True), ("distilbert", False), ("roberta", True)]
+)
+def test_span_head_of_every_architecture(build, model_type, types):
+    folder, facts = build(transformer(model_type=model_type), **SPAN)
+    arrays = windows(folder)
+    assert ("token_type_ids" in arrays) is types
+    found = spans(folder, arrays)
+    assert found.shape == (2, *arrays["input_ids"].shape)
+    assert facts["parameters"] == sum(tensor.numel() for tensor in load_file(folder / "model.safetensors").values())
+    assert json.loads((folder / "config.json").read_text())["id2label"] == {"0": "start", "1": "end"}
+    for row, length in enumerate(arrays["attention_mask"].sum(1)):
+        alone = spans(folder, {name: array[row : row + 1, :length] for name, array in arrays.items()})
+        np.testing.assert_allclose(alone[:, 0], found[:, row, :length], atol=1e-5)
+
+
+def test_a_type_vocabulary_of_one_reads_no_token_types(build, tmp_path):
+    from transformers import XLMRobertaConfig, XLMRobertaForQuestionAnswering
+
+    source = tmp_path / "xlm"
+    config = XLMRobertaConfig(
+        vocab_size=60, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=40, type_vocab_size=1, pad_token_id=0,
+    )  # fmt: skip
+    XLMRobertaForQuestionAnswering(config).save_pretrained(source)
+    train_wordpiece(TEXTS, 60).save(str(source / "tokenizer.json"))
+    folder, facts = build(TransformerParams(), assets={"checkpoint": source}, **SPAN)
+    assert set(windows(folder)) == {"input_ids", "attention_mask"}
+    assert facts["initialised"] == []
+    np.testing.assert_array_equal(spans(folder, windows(folder)), spans(source, windows(folder)))
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "roberta"])
+def test_a_model_tuned_for_spans_elsewhere_keeps_its_head(build, model_type):
+    source, _ = build(transformer(model_type=model_type), seed=7, **SPAN)
+    (source / "encoder.json").unlink()
+    written = json.loads((source / "config.json").read_text())
+    del written["id2label"], written["label2id"]  # as others publish them
+    (source / "config.json").write_text(json.dumps(written))
+    folder, facts = build(TransformerParams(), assets={"checkpoint": source}, **SPAN)
+    assert facts["initialised"] == facts["unused"] == []
+    theirs, ours = (load_file(path / "model.safetensors") for path in (source, folder))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_classifier_lends_its_encoder_to_a_span_head_drawn_from_the_seed(build, checkpoint):
+    source = checkpoint()
+    built = [build(TransformerParams(), assets={"checkpoint": source}, seed=seed, **SPAN) for seed in (3, 3, 4)]
+    first, again, other = (load_file(folder / "model.safetensors") for folder, _ in built)
+    assert built[0][1]["initialised"] == ["qa_outputs.bias", "qa_outputs.weight"]
+    assert "classifier.weight" in built[0][1]["unused"]
+    assert torch.equal(first["qa_outputs.weight"], again["qa_outputs.weight"])
+    assert not torch.equal(first["qa_outputs.weight"], other["qa_outputs.weight"])
+    name = "bert.encoder.layer.0.output.dense.weight"
+    assert torch.equal(first[name], load_file(source / "model.safetensors")[name])
+
+
+def test_a_span_model_without_its_head_gets_a_new_one(build):
+    from safetensors.torch import save_file
+
+    source, _ = build(transformer(), **SPAN)
+    tensors = load_file(source / "model.safetensors")
+    del tensors["qa_outputs.weight"]
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    built = [build(TransformerParams(), assets={"checkpoint": source}, **SPAN) for _ in range(2)]
+    assert built[0][1]["initialised"] == ["qa_outputs.bias", "qa_outputs.weight"]
+    first, again = (load_file(folder / "model.safetensors") for folder, _ in built)
+    assert torch.equal(first["qa_outputs.weight"], again["qa_outputs.weight"])
+
+
+def test_windows_share_what_the_suite_says(build):
+    shared = [build(transformer(), doc_stride=stride, **SPAN)[0] for stride in (2, 9)]
+    few, many = (len(load_encoder(folder).encode([("ткань", LINE * 9)], "span")) for folder in shared)
+    assert few < many
+
+
+def test_a_head_that_no_transformer_has_is_named(build):
+    with pytest.raises(StageError, match="no head 'token'"):
+        build(transformer(), head="token")
+
+
+# ----------------------------------------------------------------------------------------------- cut from another model
+
+
+def cut(build, donor: Path, keep: tuple[int, ...] | None = None, **changes) -> tuple[Path, dict]:
+    return build(TransformerParams(), artifacts={"layers_of": donor}, keep=keep, **{**SPAN, **changes})
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "roberta"])
+def test_a_student_of_chosen_layers_copies_everything_else(build, model_type):
+    donor, _ = build(transformer(model_type=model_type, layers=4), **SPAN)
+    (folder, facts), (again, _) = cut(build, donor, (0, 3)), cut(build, donor, (0, 3), seed=9)
+    ours, theirs = (load_file(path / "model.safetensors") for path in (folder, donor))
+    for name, tensor in ours.items():
+        origin = name.replace(".layer.1.", ".layer.3.")
+        assert torch.equal(tensor, theirs[origin]), name
+    assert len(theirs) - len(ours) == len([name for name in theirs if ".layer.1." in name or ".layer.2." in name])
+    assert facts["weights"] == "layers [0, 3] of 4 of another model"
+    for name in ("model.safetensors", "tokenizer.json", "encoder.json", "config.json"):
+        assert (folder / name).read_bytes() == (again / name).read_bytes()
+    assert (folder / "tokenizer.json").read_bytes() == (donor / "tokenizer.json").read_bytes()
+    assert spans(folder, windows(donor)).shape == spans(donor, windows(donor)).shape
+
+
+def test_all_layers_give_the_model_itself(build):
+    donor, _ = build(transformer(layers=3), **SPAN)
+    folder, _ = cut(build, donor, (0, 1, 2))
+    np.testing.assert_array_equal(spans(folder, windows(folder)), spans(donor, windows(donor)))
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"), [(1, (0,)), (2, (0,)), (4, (0, 3)), (6, (0, 2, 5)), (12, (0, 2, 4, 7, 9, 11))]
+)
+def test_half_of_the_layers_are_kept_evenly_when_none_are_named(layers, expected):
+    assert evenly(layers) == expected
+
+
+def test_a_classifier_can_be_cut_too(build):
+    donor, _ = build(transformer(layers=2))
+    folder, _ = cut(build, donor, (1,), head="sequence", labels=LABELS)
+    ours, theirs = (load_file(path / "model.safetensors") for path in (folder, donor))
+    assert torch.equal(ours["classifier.weight"], theirs["classifier.weight"])
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        ((0, 5), "the model has 3 layers, 0 to 2; there is no 5"),
+        ((-1,), "there is no -1"),
+        ((), "at least one layer"),
+        ((2, 0), "ascending"),
+        ((1, 1), "each once"),
+    ],
+)
+def test_layers_that_cannot_be_kept_are_named(build, keep, said):
+    donor, _ = build(transformer(layers=3), **SPAN)
+    with pytest.raises(StageError, match=said):
+        cut(build, donor, keep)
+
+
+def test_dimensions_beside_layers_of_are_an_error(build):
+    donor, _ = build(transformer(), **SPAN)
+    with pytest.raises(StageError, match="remove hidden_size, layers, vocab_size"):
+        build(transformer(), artifacts={"layers_of": donor}, **SPAN)
+
+
+def test_dropout_of_a_cut_student_can_be_set(build):
+    donor, _ = build(transformer(layers=2), **SPAN)
+    folder, _ = build(TransformerParams(dropout=0.25), artifacts={"layers_of": donor}, **SPAN)
+    assert json.loads((folder / "config.json").read_text())["hidden_dropout_prob"] == 0.25
+
+
+def test_a_model_whose_layers_are_one_cannot_be_cut(build, tmp_path):
+    from transformers import AlbertConfig, AlbertForQuestionAnswering
+
+    config = AlbertConfig(
+        vocab_size=60, embedding_size=8, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
+        intermediate_size=32,
+    )  # fmt: skip
+    AlbertForQuestionAnswering(config).save_pretrained(tmp_path / "albert")
+    with pytest.raises(StageError, match="albert model cannot be told apart"):
+        cut(build, tmp_path / "albert")
+
+
+def test_a_recurrent_model_has_no_layers_to_cut(build):
+    donor, _ = build(lstm())
+    with pytest.raises(StageError, match="layers_of"):
+        cut(build, donor, head="sequence", labels=LABELS)
 
 
 # ------------------------------------------------------------------------------------------------------- invariances
