@@ -53,10 +53,16 @@ class Stage:
     options: Mapping[str, Json] = field(default_factory=dict)
     label: str = ""
     exclusive: bool = False  # runs alone on the machine
+    after: tuple[str, ...] = ()  # keys of stages that must have gone well first; no part of the result
     key: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", digest(self.identity))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of all stages that come before this one."""
+        return (*(ref.key for ref in self.inputs.values()), *self.after)
 
     @property
     def identity(self) -> dict[str, Json]:
@@ -77,13 +83,14 @@ class Stage:
 
     def as_json(self) -> dict[str, Json]:
         """All of it, for a worker."""
-        rest = {"options": dict(self.options), "label": self.label, "exclusive": self.exclusive}
+        rest = {"options": dict(self.options), "label": self.label, "exclusive": self.exclusive, "after": self.after}
         return {**self.identity, **rest, "key": self.key}
 
 
 def stage_from_json(data: Mapping[str, Json]) -> Stage:
     """The inverse of `Stage.as_json`."""
     fields = {name: value for name, value in data.items() if name != "key"}
+    fields["after"] = tuple(data["after"])
     fields["inputs"] = {name: Ref(*pair) for name, pair in data["inputs"].items()}
     return Stage(**fields)
 

@@ -23,6 +23,7 @@ class Context:
     machine: Mapping[str, Any]
     library_version: Callable[[str], str]
     weights: Weights = "given"
+    floors: bool = True  # does a teacher have to be better than chance? not in a rehearsal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +80,8 @@ class Plan:
 
         def visit(key: str) -> None:
             if key not in seen:
-                for ref in self.stages[key].inputs.values():
-                    visit(ref.key)
+                for needed in self.stages[key].needs:
+                    visit(needed)
                 seen[key] = None
 
         for key in keys:

@@ -93,12 +93,16 @@ class Planner:
         """The stored start of a model: every distiller, β and epoch shares it."""
         spec = self.context.registry.student(model.use)
         prepared = self.prepare(task)
-        assets = {n: self._model_asset(str(v)) for n in spec.assets if (v := getattr(model.params, n)) is not None}
+        named = {n: str(v) for n in spec.assets if (v := getattr(model.params, n)) is not None}
+        known = {n: v for n, v in named.items() if self._is_known(spec, v)}
+        assets = {n: self._model_asset(v) for n, v in named.items() if n not in known}
         inputs = {"meta": Ref(prepared.key, "meta"), **self._init_inputs(task, model)}
-        if spec.reads_text(model.params):
+        if known or spec.reads_text(model.params):
             inputs["data"] = Ref(prepared.key, "train")
         keep = {} if "keep" not in model.init else {"init.keep": model.init["keep"]}
         random = {"random_weights": True} if self.context.weights == "random" else {}
+        head = self.context.registry.task(task.use).head
+        lengths = {"max_length": task.max_length, **({"doc_stride": task.doc_stride} if head == "span" else {})}
         return self.add(
             Stage(
                 kind="build",
@@ -106,25 +110,34 @@ class Planner:
                 version=spec.version,
                 params={
                     **identity_params(spec, model.params, frozenset(spec.assets)),
-                    **({} if task.max_length == 128 else {"max_length": task.max_length}),
+                    **{name: length for name, length in lengths.items() if length != 128},
                     **keep,
                     **random,
                 },
                 seed=seed,
                 inputs=inputs,
-                data={n: a.fingerprint if isinstance(a, Asset) else f"missing:{a.what}" for n, a in assets.items()},
+                data={
+                    **{n: a.fingerprint if isinstance(a, Asset) else f"missing:{a.what}" for n, a in assets.items()},
+                    **{n: f"architecture:{v}" for n, v in known.items()},
+                },
                 libraries=self.libraries(spec),
                 options={
                     "student": model.use,
-                    "head": self.context.registry.task(task.use).head,
+                    "head": head,
                     "task": {"use": task.use, "params": written(task.params)},
                     "params": written(model.params),
                     "assets": {n: _asset_json(a) for n, a in assets.items()},
-                    "max_length": task.max_length,
+                    "lengths": {**lengths},
                 },
                 label=f"build {model.name} seed {seed}",
             )
         )
+
+    def _is_known(self, spec: StudentSpec, name: str) -> bool:
+        """Can random weights do without this checkpoint's files, and are they not here?"""
+        if self.context.weights != "random" or name not in spec.architectures:
+            return False
+        return isinstance(find_model(name, self.context.places), Missing)
 
     def _model_asset(self, name: str) -> Asset | Missing:
         return self.found(self.once(("asset", name), lambda: find_model(name, self.context.places)))
@@ -176,8 +189,9 @@ class Planner:
         prepared = self.prepare(task)
         data = Ref(self.prepare(task, step.on).key, "transfer") if step.on else Ref(prepared.key, "train")
         inputs = {"start": start, "data": data, "dev": Ref(prepared.key, "dev"), "meta": Ref(prepared.key, "meta")}
-        for number, name in enumerate(step.teacher):
-            inputs[f"teacher.{number}"] = Ref(self._predict(task, self.teacher(task, name).ref, (), data, name).key)
+        taught = [self.teacher(task, name).ref for name in step.teacher]
+        for number, (name, ref) in enumerate(zip(step.teacher, taught, strict=True)):
+            inputs[f"teacher.{number}"] = Ref(self._predict(task, ref, (), data, name).key)
         loop = step.loop.model_dump(mode="json", exclude_defaults=True)
         return self.add(
             Stage(
@@ -199,6 +213,24 @@ class Planner:
                     "task": {"use": task.use, "params": written(task.params)},
                 },
                 label=f"train {model.name}{'' if step.name == 'train' else '.' + step.name} seed {seed}",
+                after=tuple(self._floor(task, name, ref).key for name, ref in zip(step.teacher, taught, strict=True))
+                if self.context.floors
+                else (),
+            )
+        )
+
+    def _floor(self, task: TaskConfig, name: str, teacher: Ref) -> Stage:
+        """A teacher that learned nothing teaches nobody: judged on dev, before any student is trained."""
+        dev = Ref(self.prepare(task).key, "dev")
+        score = self._score(task, self._predict(task, teacher, (), dev, name), dev)
+        return self.add(
+            Stage(
+                kind="floor",
+                component=self.component("task", task.use),
+                version=self.context.registry.task(task.use).version,
+                inputs={"score": Ref(score.key), "data": dev, "meta": Ref(dev.key, "meta")},
+                options={"task": {"use": task.use, "params": written(task.params)}, "teacher": name},
+                label=f"judge {name} as a teacher",
             )
         )
 
@@ -207,18 +239,22 @@ class Planner:
     def compress(self, task: TaskConfig, made: Ref, step: ChainStep, label: str) -> Stage:
         """One compressor; it may read the training role, never another."""
         spec = self.context.registry.compressor(step.use)
+        named = {n: str(v) for n in spec.assets if (v := getattr(step.params, n)) is not None}
+        assets = {n: self._model_asset(v) for n, v in named.items()}
         return self.add(
             Stage(
                 kind="compress",
                 component=self.component("compressor", step.use),
                 version=spec.version,
-                params=identity_params(spec, step.params),
+                params=identity_params(spec, step.params, frozenset(spec.assets)),
+                data={n: a.fingerprint if isinstance(a, Asset) else f"missing:{a.what}" for n, a in assets.items()},
                 inputs={"source": made, "data": Ref(self.prepare(task).key, "train")},
                 libraries=self.libraries(spec),
                 facets={"isa": self.context.machine["isa"]} if spec.isa_dependent else {},
                 options={
                     "compressor": step.use,
                     "params": written(step.params),
+                    "assets": {n: _asset_json(a) for n, a in assets.items()},
                     "task": {"use": task.use, "params": written(task.params)},
                 },
                 label=f"compress {label} with {step.use}",
@@ -299,14 +335,14 @@ class Planner:
                 return reason
         return None
 
-    def _score(self, task: TaskConfig, predicted: Stage, test: Ref) -> Stage:
+    def _score(self, task: TaskConfig, predicted: Stage, data: Ref) -> Stage:
         spec = self.context.registry.task(task.use)
         return self.add(
             Stage(
                 kind="score",
                 component=self.component("task", task.use),
                 version=spec.version,
-                inputs={"predictions": Ref(predicted.key), "data": test, "meta": Ref(test.key, "meta")},
+                inputs={"predictions": Ref(predicted.key), "data": data, "meta": Ref(data.key, "meta")},
                 options={"task": {"use": task.use, "params": written(task.params)}},
                 label=predicted.label.replace("predict", "score", 1),
             )

@@ -65,7 +65,7 @@ class Runner:
         return [s for k, s in self.plan.stages.items() if k not in self.outcomes and k not in self._running]
 
     def _is_ready(self, stage: Stage) -> bool:
-        return all(self._usable(ref.key) for ref in stage.inputs.values())
+        return all(self._usable(key) for key in stage.needs)
 
     def _usable(self, key: str) -> bool:
         outcome = self.outcomes.get(key)
@@ -122,9 +122,7 @@ class Runner:
         """Inputs come first in the plan, so one pass reaches everything that can no longer run."""
         failed = [k for k, outcome in self.outcomes.items() if outcome.status == "failed"]
         for stage in self._waiting():
-            lost = next(
-                (r.key for r in stage.inputs.values() if r.key in self.outcomes and not self._usable(r.key)), None
-            )
+            lost = next((key for key in stage.needs if key in self.outcomes and not self._usable(key)), None)
             if lost:
                 self._finish(stage.key, Outcome(status="not run", reason=f"because of: {self._root(lost)}"))
             elif failed and self.fail_fast:

@@ -134,7 +134,7 @@ def test_an_excluded_cell_can_be_included_again() -> None:
         ("b = [1]\nsets = { b = 'model.hiden_size' }", "matrix.sets.b: 'hiden_size' is not a parameter of a model of "
          "this matrix. Did you mean 'hidden_size'? Known: 'checkpoint', 'dropout', 'heads', 'hidden_size', 'pool'"),
         ("b = [1]\nsets = { b = 'task.max_len' }", "matrix.sets.b: 'max_len' is not a parameter of the task. Did you "
-         "mean 'max_length'? Known: 'columns', 'files', 'labels', 'limit', 'max_length', 'stride'"),
+         "mean 'max_length'? Known: 'columns', 'doc_stride', 'files', 'labels', 'limit', 'max_length', 'stride'"),
         ("model = ['big']\nb = [1]\nsets = { b = 'model.pool' }", "matrix.sets.b: 'pool' is not a parameter of a model "
          "of this matrix. Known: 'checkpoint', 'heads', 'hidden_size'"),
         ("b = [1]\nc = [2]\nsets = { b = 'train.beta', c = 'train.train.beta' }", "matrix.sets.c: axis 'b' sets "

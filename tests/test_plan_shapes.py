@@ -128,7 +128,8 @@ speed = false
         folder,
     )
     # two teachers predict once each on train; three models are tested
-    assert kinds(plan) == {"prepare": 1, "build": 3, "train": 3, "predict": 5, "score": 3}
+    # each teacher is judged on dev before it teaches: a prediction, a score and a floor more
+    assert kinds(plan) == {"prepare": 1, "build": 3, "train": 3, "predict": 7, "score": 5, "floor": 2}
     prepared = the(plan, "prepare fake-span")
     student = the(plan, "train small seed 42")
     outputs = [plan.stages[student.inputs[f"teacher.{n}"].key] for n in (0, 1)]
@@ -161,7 +162,7 @@ speed = false
 """,
         folder,
     )
-    assert kinds(plan) == {"prepare": 2, "build": 2, "train": 3, "predict": 3, "score": 2}
+    assert kinds(plan) == {"prepare": 2, "build": 2, "train": 3, "predict": 4, "score": 3, "floor": 1}
     news = the(plan, "prepare news")
     assert news.params["roles"] == ["transfer"]
     distil, tune = the(plan, "train small.distil seed 42"), the(plan, "train small.tune seed 42")
@@ -192,7 +193,7 @@ def test_beta_sweep_shares_teacher_outputs_and_starts(folder: Path) -> None:
     plan = plan_of(HEAD.format(anchor="big", head="token") + BETA, folder)
     assert len(plan.cells) == 3 + 4 * 3  # the teacher has no β: it exists once per seed
     # 3 seeds × 2 models start; 3 teachers + 12 students train; one teacher predicts on train, 15 cells on test
-    assert kinds(plan) == {"prepare": 1, "build": 6, "train": 15, "predict": 16, "score": 15, "measure": 2}
+    assert kinds(plan) == {"prepare": 1, "build": 6, "train": 15, "predict": 17, "score": 16, "floor": 1, "measure": 2}
     students = [stage for stage in plan.stages.values() if stage.label.startswith("train small")]
     assert len({stage.inputs["teacher.0"] for stage in students}) == 1
     assert len({stage.inputs["start"] for stage in students}) == 3
@@ -226,7 +227,7 @@ speed = false
     )
     rows = {(cell.cell["model"], cell.cell["epoch"]): cell for cell in plan.cells}
     assert set(rows) == {("big", 1), ("big", 2), ("raw", None), ("small", 1), ("small", 2)}
-    assert kinds(plan) == {"prepare": 1, "build": 3, "train": 2, "predict": 6, "score": 5}
+    assert kinds(plan) == {"prepare": 1, "build": 3, "train": 2, "predict": 7, "score": 6, "floor": 1}
     trained = the(plan, "train big seed 1")
     assert trained.params["outputs"] == ["epoch-1", "epoch-2", "last"]
     assert trained.options["loop"]["epochs"] == 2

@@ -93,6 +93,7 @@ def open_suite(suite: str, only: str | None, overrides: tuple[str, ...], *, rehe
         machine={"isa": machine.isa, "identity": machine.identity_key()},
         library_version=functools.cache(lambda name: found.get(name) or versions([name])[name]),
         weights=weights,
+        floors=not rehearse,
     )
     words = ["harness", "run", suite, *(["--rehearse"] if rehearse else [])]
     words += ["--weights", "random"] if weights == "random" else []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.assets import fingerprint
-from harness.errors import StageError
+from harness.data import read_examples
+from harness.errors import AssetError, StageError
 from harness.keys import Stage
 from harness.plugins import Registry
 from harness.specs import Facts
@@ -45,6 +46,33 @@ def check_unchanged(work: Work, name: str, asset: Mapping[str, Any]) -> None:
     if fingerprint(Path(asset["root"]), asset["files"]) != work.stage.data[name]:
         msg = f"{asset['origin']}: its files changed between the plan and the end of this stage; run again"
         raise StageError(msg)
+
+
+def asset_path(asset: Mapping[str, Any]) -> Path:
+    """Where an asset of the plan lies. AssetError when it has gone."""
+    found = Path(asset["path"])
+    if not found.exists():
+        msg = f"'{found}' was there when the plan was made and is gone now"
+        raise AssetError(msg)
+    return found
+
+
+def training_texts(work: Work) -> Iterator[str]:
+    """Every text of the data that the stage was given. StageError when it was given none."""
+    if "data" not in work.inputs:
+        msg = "the training texts are read without having said so (`reads_text`)"
+        raise StageError(msg)
+    task = work.registry.task(work.options["task"]["use"]).load()
+    for example in read_examples(work.inputs["data"]):
+        yield from _strings(task.input(example))
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
 
 
 def execute(work: Work) -> Facts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from harness.artifacts import NAME, Artifact, read_artifact
 from harness.data import read_examples
+from harness.errors import StageError
 from harness.inference import Answerer, load_answerer
 from harness.measuring.size import MODEL_SUFFIXES, artifact_sizes
 from harness.specs import Compressor, CompressRequest, Encoded, Facts
-from harness.stages import Work
+from harness.stages import Work, asset_path, check_unchanged, training_texts
 
 PARITY_EXAMPLES = 32
 CALIBRATION_EXAMPLES = 256
@@ -32,23 +34,33 @@ def run(work: Work) -> Facts:
     parity = encoded[:PARITY_EXAMPLES]
     out = work.output()
     compressor: Compressor = spec.load()
+    params = spec.params(**work.options["params"])
     facts = compressor.compress(
         CompressRequest(
             source=source,
             out=out,
             artifact=before.as_json(),
-            params=spec.params(**work.options["params"]),
+            params=params,
             seed=int(work.stage.seed or 0),
             arrays=[original.collate(parity[i : i + 8]) for i in range(0, len(parity), 8)],
             calibration=[original.collate([item]) for item in encoded] if spec.calibrates else [],
+            texts=lambda: training_texts(work) if spec.reads_text(params) else _unasked(spec.name),
+            assets={name: asset_path(asset) for name, asset in work.options["assets"].items()},
             student=lambda: work.registry.student(before.student).load().load(source, before.head),
         )
     )
+    for name, asset in work.options["assets"].items():
+        check_unchanged(work, name, asset)
     _copy_encoder(source, out)
     after = Artifact(**{**before.__dict__, "format": spec.produces})
     after.write(out)
     compressed = load_answerer(out, task, work.registry, work.threads)
     return {**facts, "parity": _parity(original, compressed, parity), "sizes": artifact_sizes(out)}
+
+
+def _unasked(name: str) -> Iterator[str]:
+    msg = f"'{name}' reads the training texts without having said so (`reads_text`)"
+    raise StageError(msg)
 
 
 def _copy_encoder(source: Path, out: Path) -> None:

@@ -143,7 +143,7 @@ def _unknown_target(target: str, task: TaskConfig, models: Sequence[ModelConfig]
         return not_among(named[0], "a step of a model of this matrix", {step.name for step in steps})
     steps = [step for step in steps if not named or step.name == named[0]]
     known = {
-        "task": {"max_length", *words(type(task.params))},
+        "task": {"doc_stride", "max_length", *words(type(task.params))},
         "model": {word for model in models for word in words(type(model.params))},
         "train": {word for step in steps for part in (step.params, step.loop) for word in words(type(part))},
     }[scope]

@@ -46,10 +46,11 @@ def _task(suite: Suite, pairs: Pairs) -> TaskConfig:
     key = ("task", repr(pairs))  # repr: 1, 1.0 and true are equal, yet not the same
     if pairs and key not in suite.bindings:
         task = suite.task
-        own = tuple(pair for pair in pairs if pair[0] == "task.max_length")
-        table = _changed("the task", TaskTable(use=task.use, max_length=task.max_length), own)
+        own = tuple(pair for pair in pairs if pair[0] in ("task.max_length", "task.doc_stride"))
+        written = TaskTable(use=task.use, max_length=task.max_length, doc_stride=task.doc_stride)
+        table = _changed("the task", written, own)
         params = _changed("the task", task.params, tuple(pair for pair in pairs if pair not in own))
-        suite.bindings[key] = replace(task, params=params, max_length=table.max_length)
+        suite.bindings[key] = replace(task, params=params, max_length=table.max_length, doc_stride=table.doc_stride)
     bound: TaskConfig = suite.bindings[key] if pairs else suite.task
     return bound
 

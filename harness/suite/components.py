@@ -69,7 +69,10 @@ def read_task(reader: Reader) -> tuple[TaskConfig | None, TaskSpec | None]:
     params = _params(reader, spec, own, rest, loc, words(TaskTable))
     if table is None or params is None:
         return None, spec
-    return TaskConfig(use=table.use, params=params, source=table.source, max_length=table.max_length), spec
+    if spec and spec.head != "span" and "doc_stride" in table.model_fields_set:
+        reader.problems.at_key((*loc, "doc_stride"), f"'{table.use}' reads each text in one window: remove doc_stride")
+    lengths = {"max_length": table.max_length, "doc_stride": table.doc_stride}
+    return TaskConfig(use=table.use, params=params, source=table.source, **lengths), spec
 
 
 def read_data(reader: Reader) -> dict[str, str]:

@@ -94,6 +94,11 @@ class Sentiment:
         """Class order, per-class scores and the confusion matrix (rows: gold)."""
         return class_details(samples, labels)
 
+    def chance(self, examples: Sequence[Example], labels: tuple[str, ...]) -> float:
+        """The accuracy of always answering with the commonest class."""
+        counts = Counter(str(example["label"]) for example in examples)
+        return max(counts.values()) / len(examples)
+
     def answer(self, example: Example, output: np.ndarray, labels: tuple[str, ...]) -> Facts:
         """Logits [C] → the class and the probability of each."""
         scores = softmax(np.asarray(output).reshape(-1))
