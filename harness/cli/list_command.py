@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from harness.cli.common import talk
+from harness.cli.task_card import card
 from harness.errors import SuiteError, choices, did_you_mean
 from harness.keys import Json
 from harness.plugins import KINDS, Registered, Registry, load_registry
+from harness.specs import TaskSpec
 
 
 @click.command(
@@ -19,13 +21,15 @@ from harness.plugins import KINDS, Registered, Registry, load_registry
 Examples:
   harness list
   harness list compressors
-  harness list compressors onnx-int8""",
+  harness list compressors onnx-int8
+  harness list tasks sentiment --source mine.csv""",
 )
 @click.argument("kind", required=False)
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
-def command(kind: str | None, name: str | None, as_json: bool) -> int:
-    """List tasks, students, distillers, compressors and runtimes, or describe one with its params."""
+@click.option("--source", help="Of a task: the data to describe instead of its own or its bundled sample.")
+def command(kind: str | None, name: str | None, as_json: bool, source: str | None) -> int:
+    """List tasks, students, distillers, compressors and runtimes, or describe one with its params and its data."""
     registry = load_registry()
     kinds = [_kind(kind)] if kind else list(KINDS)
     for who, why in registry.broken.items():
@@ -33,6 +37,8 @@ def command(kind: str | None, name: str | None, as_json: bool) -> int:
     if name:
         entry = registry.entry(kinds[0], name)
         click.echo(json.dumps(_describe(entry), ensure_ascii=False, indent=1) if as_json else _card(entry))
+        if isinstance(entry.spec, TaskSpec) and not as_json:
+            click.echo("\n".join(card(entry.spec, source)))
     elif as_json:
         found = {k: [_describe(entry) for entry in registry.components[k]] for k in kinds}
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))

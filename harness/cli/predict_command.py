@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from harness.cli.common import Opened, open_store, open_suite, suite_options
-from harness.errors import HarnessError, NothingSelected, printable
+from harness.errors import HarnessError, NothingSelected, SuiteError, printable
 from harness.plan import Weights
-from harness.specs import Example, Facts
+from harness.specs import Example, Facts, Head
+
+Fields = dict[str, str]  # of one example, without its id
+AROUND = 200  # characters of the context shown on either side of an answer
 
 
 @click.command(
@@ -20,10 +23,14 @@ from harness.specs import Example, Facts
     epilog="""\b
 Examples:
   harness predict suites/quickstart.toml --only model=lstm-kd,compress=onnx-int8 --text "Отличное платье"
-  cat reviews.txt | harness predict suites/quickstart.toml --only model=lstm-kd --json""",
+  cat reviews.txt | harness predict suites/quickstart.toml --only model=lstm-kd --json
+  harness predict suites/reading.toml --question "Где живёт Анна?" --context "Анна живёт в Твери."
+  cat questions.jsonl | harness predict suites/reading.toml --json""",
 )
 @suite_options
 @click.option("--text", "texts", multiple=True, help="A text to answer; without it, one text per line of stdin.")
+@click.option("--question", help="A question, with its --context; without it, JSON lines of both on stdin.")
+@click.option("--context", help="The text in which the answer is looked for.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def command(
     suite: str,
@@ -32,20 +39,25 @@ def command(
     rehearse: bool,
     weights: Weights,
     texts: tuple[str, ...],
+    question: str | None,
+    context: str | None,
     as_json: bool,
 ) -> int:
-    """Answer texts with the artifact of the first selected cell."""
+    """Answer texts or questions with the artifact of the first selected cell."""
     from harness.inference import load_answerer
 
     opened = open_suite(suite, only, overrides, rehearse=rehearse, weights=weights)
-    folder = _artifact(opened)
-    answerer = load_answerer(folder[1], opened.suite.task.use, opened.registry, threads=1)
+    head = opened.registry.task(opened.suite.task.use).head
+    asked = _asked(head, texts, question, context)
+    cell, folder = _artifact(opened)
+    answerer = load_answerer(folder, opened.suite.task.use, opened.registry, threads=1)
     if not as_json:
-        click.echo(f"answered by {folder[0]}", err=True)
-    for number, text in enumerate(texts or _lines()):
-        example: Example = {"id": str(number), "text": text}
+        click.echo(printable(f"answered by {cell}"), err=True)
+    show = _SHOW[head]
+    for number, fields in enumerate(asked):
+        example: Example = {"id": str(number), **fields}
         answer = answerer.answer_one(example)
-        click.echo(json.dumps({"text": text, **answer}, ensure_ascii=False) if as_json else _plain(text, answer))
+        click.echo(json.dumps({**fields, **answer}, ensure_ascii=False) if as_json else show(fields, answer))
     return 0
 
 
@@ -62,13 +74,67 @@ def _artifact(opened: Opened) -> tuple[str, Path]:
     raise NothingSelected(msg)
 
 
+# ------------------------------------------------------------------------------------------------------------- asking
+
+
+def _asked(head: Head, texts: tuple[str, ...], question: str | None, context: str | None) -> Iterator[Fields]:
+    """What is to be answered. SuiteError when the options do not belong to the suite's head."""
+    if head == "span":
+        if texts or (question is None) != (context is None):
+            msg = "this suite answers questions: give --question and --context, or JSON lines with both on stdin"
+            raise SuiteError(msg)
+        return _questions() if question is None else iter([{"question": question, "context": context or ""}])
+    if question is not None or context is not None:
+        msg = "this suite answers texts: give --text, or one text per line of stdin"
+        raise SuiteError(msg)
+    return ({"text": text} for text in texts or _lines())
+
+
+def _questions() -> Iterator[Fields]:
+    for number, line in enumerate(_lines(), start=1):
+        try:
+            found = json.loads(line)
+            yield {name: _text(found, name) for name in ("question", "context")}
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            msg = f'stdin, line {number}: expected {{"question": "…", "context": "…"}}, found {line[:60]!r}'
+            raise SuiteError(msg) from error
+
+
+def _text(found: Mapping[str, object], name: str) -> str:
+    value = found[name]
+    if not isinstance(value, str):
+        raise TypeError(name)
+    return value
+
+
 def _lines() -> Iterator[str]:
-    for line in sys.stdin:
-        if line.strip():
-            yield line.rstrip("\n")
+    """Every line of stdin, blank ones too: the answers stand in the order of the lines."""
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            yield line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            msg = f"stdin, line {number}: not UTF-8. Convert it, for instance: iconv -f cp1251 -t utf-8"
+            raise SuiteError(msg) from error
 
 
-def _plain(text: str, answer: Facts) -> str:
-    scores = answer.get("scores", {})
-    listed = "  ".join(f"{name} {value:.2f}" for name, value in scores.items())
-    return printable(f"{answer.get('label', '')}\t{listed}\t{text}".replace("\t", "  "))
+# ------------------------------------------------------------------------------------------------------------ showing
+
+
+def _shown_class(fields: Fields, answer: Facts) -> str:
+    listed = "  ".join(f"{name} {value:.2f}" for name, value in answer.get("scores", {}).items())
+    return printable("  ".join([str(answer.get("label", "")), listed, fields["text"]]))
+
+
+def _shown_span(fields: Fields, answer: Facts) -> str:
+    """The answer, its score, and where it stands: highlighted on a terminal, between ** elsewhere."""
+    context, begin, end = fields["context"], int(answer["start"]), int(answer["end"])
+    if begin == end:
+        return f"no answer  {printable(fields['question'])}"
+    before, found, after = (printable(part) for part in (context[:begin], context[begin:end], context[end:]))
+    mark = click.style(found, bold=True, reverse=True) if sys.stdout.isatty() else f"**{found}**"
+    before = before if len(before) <= AROUND else f"…{before[-AROUND:]}"
+    after = after if len(after) <= AROUND else f"{after[:AROUND]}…"
+    return f"{found}  {answer['score']:.2f}  {printable(fields['question'])}\n  {before}{mark}{after}"
+
+
+_SHOW: Mapping[Head, Callable[[Fields, Facts], str]] = {"sequence": _shown_class, "span": _shown_span}

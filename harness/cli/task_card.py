@@ -1,0 +1,101 @@
+"""What a task's data looks like: an example, sizes of its splits, lengths, the commonest first words."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from harness.assets import Asset, Missing, find_data, places
+from harness.errors import AssetError, printable
+from harness.specs import Example, Prepared, Source, Task, TaskSpec
+
+FIRST_WORDS = 10
+SHOWN = 160  # characters of a field
+
+
+def card(spec: TaskSpec, source: str | None) -> list[str]:
+    """Lines about the given source, else the task's own where it is here, else its bundled sample.
+
+    AssetError when a source was given and is not there or cannot be read.
+    """
+    found = _found(spec, source)
+    if found is None:
+        return ["data: none here and no bundled sample; give --source"]
+    task: Task = spec.load()
+    prepared = task.prepare(Source(found.origin, found.root, found.files), spec.params(), list(spec.roles))
+    return [
+        f"data: {printable(found.origin)}: {_sizes(prepared)}",
+        *_example(prepared),
+        *_lengths(prepared),
+        *_first_words(task, prepared),
+    ]
+
+
+def _found(spec: TaskSpec, source: str | None) -> Asset | None:
+    where = places(Path.cwd(), os.environ)
+    folder = None if source else spec.offline_folder
+    for candidate in filter(None, (source, spec.default_source, spec.sample_source)):
+        asset = find_data(candidate, where, folder)
+        if isinstance(asset, Asset):
+            return asset
+        if isinstance(asset, Missing) and source:
+            raise AssetError(str(asset))
+        folder = None
+    return None
+
+
+def _sizes(prepared: Prepared) -> str:
+    return ", ".join(f"{role} {len(examples):,}" for role, examples in prepared.roles.items())
+
+
+def _all(prepared: Prepared) -> Iterator[Example]:
+    for examples in prepared.roles.values():
+        yield from examples
+
+
+def _example(prepared: Prepared) -> list[str]:
+    example = next(_all(prepared), None)
+    if example is None:
+        return []
+    return ["example:", *(f"  {name:12} {_short(value)}" for name, value in example.items())]
+
+
+def _short(value: object) -> str:
+    text = printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _lengths(prepared: Prepared) -> list[str]:
+    """Mean characters and words of every field that is text; of a list of answers, of the first."""
+    fields: dict[str, list[str]] = {}
+    for example in _all(prepared):
+        for name, text in _texts(example):
+            fields.setdefault(name, []).append(text)
+    lines = [
+        f"  {name:12} {fmean(map(len, texts)):8.1f} characters {fmean(len(text.split()) for text in texts):8.1f} words"
+        for name, texts in fields.items()
+    ]
+    return ["mean lengths:", *lines]
+
+
+def _texts(example: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in example.items():
+        if isinstance(value, str) and name != "id":
+            yield name, value
+        elif isinstance(value, list) and value and isinstance(value[0], dict) and isinstance(value[0].get("text"), str):
+            yield name, value[0]["text"]
+
+
+def _first_words(task: Task, prepared: Prepared) -> list[str]:
+    """Of what an encoder reads first: the text, the question."""
+    counts: Counter[str] = Counter()
+    for example in _all(prepared):
+        value = task.input(example)
+        text = value if isinstance(value, str) else str(value[0]) if isinstance(value, Sequence) and value else ""
+        counts.update(word.lower() for word in text.split()[:1])
+    listed = ", ".join(f"{printable(word)} {count}" for word, count in counts.most_common(FIRST_WORDS))
+    return [f"first words: {listed}"] if listed else []
