@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bucketing, overhead, planning, quickstart, startup
+from benchmarks import bucketing, overhead, planning, quickstart, scoring, startup
 
-ALL = {"startup": startup, "planning": planning, "overhead": overhead, "bucketing": bucketing, "quickstart": quickstart}
+ALL = {
+    "startup": startup,
+    "planning": planning,
+    "overhead": overhead,
+    "bucketing": bucketing,
+    "scoring": scoring,
+    "quickstart": quickstart,
+}
 
 for name in sys.argv[1:] or ALL:
     for line in ALL[name].run():

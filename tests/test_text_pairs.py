@@ -27,7 +27,7 @@ def byte_level() -> Tokenizer:
     """A tokenizer of RoBERTa's kind: bytes, spaces inside tokens, two separators between a pair, no token types."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {token: at for at, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *alphabet])}
-    tokenizer = Tokenizer(models.BPE(vocab, [], unk_token="<unk>"))
+    tokenizer = Tokenizer(models.BPE(vocab, [], unk_token="<unk>"))  # noqa: S106
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
     return tokenizer
@@ -124,7 +124,7 @@ def test_settings_survive_the_disk(tmp_path, wordpiece):
 
 
 def test_a_tokenizer_without_a_null_position_is_refused():
-    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))  # noqa: S106
     with pytest.raises(AssetError, match="no special token before a pair"):
         read_frame(tokenizer)
 
