@@ -1,0 +1,1 @@
+"""Vocabulary trimming: the same model without the tokens that a task never needs."""
