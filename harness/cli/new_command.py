@@ -25,18 +25,19 @@ anchor = {{ model = "teacher", compress = "none" }}
 [task]
 use = {task}
 source = {source}
+max_length = {max_length}
 
 [models.teacher]
 use = "transformer"
 {teacher}
 
 [models.student]
-use = "lstm"
-train = {{ distil = "finetune", epochs = 5, learning_rate = 2e-3 }}
+{student}
+train = {{ distil = "finetune", epochs = 5, learning_rate = {rate} }}
 
 [models.student-kd]
-use = "lstm"
-train = {{ distil = "kd", teacher = "teacher", epochs = 5, learning_rate = 2e-3 }}
+{student}
+train = {{ distil = "kd", teacher = "teacher", epochs = 5, learning_rate = {rate} }}
 
 [chains]
 int8 = ["torch-int8"]
@@ -50,6 +51,13 @@ seed = [1, 2, 3]
 [measure]
 retention = {{ of = "teacher", metric = {metric}, at_least = [0.95, 0.99] }}
 """
+
+
+# Recurrent students read one text at a time; a student that answers questions is half of its teacher.
+_SHAPES = {
+    "sequence": {"max_length": 128, "student": 'use = "lstm"', "rate": "2e-3"},
+    "span": {"max_length": 384, "student": 'use = "transformer"\ninit = { layers_of = "teacher" }', "rate": "5e-5"},
+}
 
 
 @click.group(
@@ -77,7 +85,10 @@ def suite(task: str, data: Path, model: str | None, out: Path | None) -> int:
     """Write a suite: your data, a teacher, two students, four chains. Never over an existing file."""
     registry = load_registry()
     spec = registry.task(task)
-    name = re.sub(r"[^a-z0-9]+", "-", data.stem.lower()).strip("-") or "mine"
+    if spec.head not in _SHAPES:
+        msg = f"no suite is written for tasks of the head '{spec.head}' yet; start from one in suites/"
+        raise SuiteError(msg)
+    name = re.sub(r"[\W_]+", "-", data.stem.lower()).strip("-") or "mine"
     out = out or Path("suites") / f"{name}.toml"
     if out.exists():
         msg = f"{out} exists already; give another name with --out"
@@ -94,6 +105,7 @@ def suite(task: str, data: Path, model: str | None, out: Path | None) -> int:
         source=_quoted(str(data.absolute())),
         teacher=_teacher(model),
         metric=_quoted(spec.metrics[0].name),
+        **_SHAPES[spec.head],
     )
     parse_suite(text, registry, path=out)
     out.parent.mkdir(parents=True, exist_ok=True)
