@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from toy_models import ToyStudent, toy_arrays, toy_bag, toy_bert, toy_lstm
+from toy_models import ToyStudent, toy_arrays, toy_bag, toy_bert, toy_lstm, toy_span
 
 from harness import CompressRequest, StageError
 from harness_torch import int8_format
@@ -25,7 +25,7 @@ from harness_torch.runtime import TorchRuntime, TorchSession
 ARTIFACT = {"format": "torch", "student": "toy", "head": "sequence", "labels": ["a", "b", "c"], "max_length": 20}
 
 
-def compress(folder: Path, model: nn.Module, per_channel: bool = True, batch: int = 3):
+def compress(folder: Path, model: nn.Module, per_channel: bool = True, batch: int = 3, head: str = "sequence"):
     """Facts; the source stands in folder/source, the result in folder/out."""
     source, out = folder / "source", folder / "out"
     model.save_pretrained(source)
@@ -33,18 +33,18 @@ def compress(folder: Path, model: nn.Module, per_channel: bool = True, batch: in
     request = CompressRequest(
         source=source,
         out=out,
-        artifact=ARTIFACT,
+        artifact={**ARTIFACT, "head": head},
         params=Int8Params(per_channel=per_channel),
         seed=0,
-        arrays=[toy_arrays(batch, token_types=model.config.model_type == "bert")],
+        arrays=[toy_arrays(batch, token_types=model.config.model_type in ("bert", "electra"))],
         calibration=[],
-        student=lambda: ToyStudent().load(source, "sequence"),
+        student=lambda: ToyStudent().load(source, head),
     )
     return TorchInt8().compress(request)
 
 
-def load(folder: Path, format_name: str = "torch-int8") -> TorchSession:
-    return TorchRuntime().load(folder, {**ARTIFACT, "format": format_name}, ToyStudent(), threads=1)
+def load(folder: Path, format_name: str = "torch-int8", head: str = "sequence") -> TorchSession:
+    return TorchRuntime().load(folder, {**ARTIFACT, "format": format_name, "head": head}, ToyStudent(), threads=1)
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
@@ -60,6 +60,25 @@ def test_a_loaded_model_answers_bit_for_bit_like_the_quantized_one(tmp_path, mak
         assert np.array_equal(loaded.forward(arrays)["logits"], wanted)
         assert np.abs(wanted - TorchSession(make()).forward(arrays)["logits"]).max() < 0.02
     assert (wanted != TorchSession(make()).forward(arrays)["logits"]).any()  # it is not fp32 that answers
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "roberta"])
+def test_a_span_model_says_both_ends_after_loading(tmp_path, model_type):
+    facts = compress(tmp_path, toy_span(model_type), head="span")
+    assert facts["modules"]["Linear"] == 6 * 2 + 1 + (model_type == "electra")
+    assert facts["left_fp32"]["count"] == 0
+    fresh = toy_span(model_type)
+    quantize(fresh, per_channel=True)
+    loaded = load(tmp_path / "out", head="span")
+    for shape in ((1, 1), (1, 3), (4, 17)):
+        arrays = toy_arrays(*shape, token_types=model_type in ("bert", "electra"))
+        found, wanted, exact = (
+            s.forward(arrays) for s in (loaded, TorchSession(fresh), TorchSession(toy_span(model_type)))
+        )
+        assert set(found) == {"start_logits", "end_logits"}
+        for name, values in exact.items():
+            assert np.array_equal(found[name], wanted[name])
+            assert 0 < np.abs(found[name] - values).mean() < 0.1
 
 
 @pytest.mark.parametrize("make", [toy_bert, toy_lstm])

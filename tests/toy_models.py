@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import (
     AutoConfig,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
@@ -124,7 +125,8 @@ class ToyStudent:
     """`load` as a student has it."""
 
     def load(self, folder: Path, head: str) -> nn.Module:
-        return AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        auto = AutoModelForQuestionAnswering if head == "span" else AutoModelForSequenceClassification
+        return auto.from_pretrained(folder).eval()
 
 
 def toy_lstm(**options) -> ToyLstm:
@@ -165,10 +167,21 @@ def toy_distilbert(layers: int = 6) -> DistilBertForQuestionAnswering:
     return DistilBertForQuestionAnswering(config).eval()
 
 
+def toy_span(model_type: str = "bert", layers: int = 2) -> PreTrainedModel:
+    """A span model of any architecture, with weights large enough for logits to differ."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": layers, "num_attention_heads": 4}
+    wide = {"hidden_dim" if model_type == "distilbert" else "intermediate_size": 64, "initializer_range": 0.2}
+    own = {"embedding_size": 16} if model_type == "electra" else {}
+    config = AutoConfig.for_model(model_type, **sizes, **wide, **own, pad_token_id=0)
+    return AutoModelForQuestionAnswering.from_config(config).eval()
+
+
 def toy_arrays(batch: int = 3, length: int = 9, token_types: bool = False) -> Arrays:
     """Random tokens, padded at the right except in the first row."""
     numbers = np.random.default_rng(batch * 100 + length)
     ends = np.maximum(1, length - 2 * np.arange(batch))  # [batch]
     mask = (np.arange(length) < ends[:, None]).astype(np.int64)  # [batch, length]
     arrays = {"input_ids": numbers.integers(5, VOCABULARY, (batch, length)) * mask, "attention_mask": mask}
-    return {**arrays, "token_type_ids": np.zeros_like(mask)} if token_types else arrays
+    types = (np.arange(length) >= length // 2) * mask  # the second text of a pair
+    return {**arrays, "token_type_ids": types} if token_types else arrays
