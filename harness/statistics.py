@@ -18,6 +18,7 @@ Metrics = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]  # sample
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+ROUNDING = 1e-9  # weighted means of ones are not always 1
 CHUNK = 4_000_000  # weights held at once: 32 MB as float64
 
 
@@ -169,10 +170,10 @@ def certain_share(interval: Interval, n: int, confidence: float = CONFIDENCE) ->
 
     Clopper and Pearson, 1934: 1 − (α/2)^(1/n) away, α = 1 − confidence. Any other interval comes back as it is.
     """
-    if not interval.low == interval.high == interval.value or interval.value not in (0, 1):
+    if not any(max(abs(interval.low - end), abs(interval.high - end)) < ROUNDING for end in (0, 1)):
         return interval
     reach = 1 - ((1 - confidence) / 2) ** (1 / n)
-    return Interval(0.0, 0.0, reach) if interval.value == 0 else Interval(1.0, 1 - reach, 1.0)
+    return Interval(0.0, 0.0, reach) if interval.value < ROUNDING else Interval(1.0, 1 - reach, 1.0)
 
 
 def noise_floor(anchor: Sequence[float], twin: Sequence[float], confidence: float = CONFIDENCE) -> float:

@@ -25,6 +25,9 @@ HOSTILE = "a|b\x1b[31mred<script>alert(1)</script>\n# h [x](javascript:alert(2))
 # ------------------------------------------------------------------------------------------------------- hostile text
 
 
+CLAIM = {"source": HOSTILE, "quantity": "size", "ratio_at_least": 1}
+
+
 def hostile_records():
     records = fakes.records(
         suite={"name": HOSTILE, "title": HOSTILE, "text": "", "set": [HOSTILE]},
@@ -32,14 +35,22 @@ def hostile_records():
         plugins=[HOSTILE],
         versions={HOSTILE: HOSTILE},
         broken_plugins={HOSTILE: HOSTILE},
-        published=[{"row": HOSTILE, "accuracy": 1.0, "source": HOSTILE, "note": HOSTILE}],
+        published=[{"row": HOSTILE, "accuracy": 1.0, "source": HOSTILE, "note": HOSTILE, "training": HOSTILE}],
+        claims=[{"text": HOSTILE, "source": HOSTILE}, {**CLAIM, "text": HOSTILE, "row": HOSTILE, "than": HOSTILE}],
+        report={"columns": ["accuracy", "training"]},
     )
     records.run["task"]["data"][0].update(origin=HOSTILE, facts={HOSTILE: {HOSTILE: [HOSTILE]}})
     cells = []
     for cell in records.cells:
         axes = {**cell["axes"], HOSTILE: "=cmd()|x\n" + HOSTILE}
         steps = [{**step, "use": HOSTILE, "warnings": [HOSTILE], HOSTILE: HOSTILE} for step in cell["compress"]]
-        details = {"classes": [HOSTILE], "per_class": {HOSTILE: {HOSTILE: HOSTILE}}, "confusion": [[1]]}
+        slices = {HOSTILE: {HOSTILE: {"examples": 3, "accuracy": 0.5}}}
+        details = {
+            "classes": [HOSTILE],
+            "slices": slices,
+            "per_class": {HOSTILE: {HOSTILE: HOSTILE}},
+            "confusion": [[1]],
+        }
         quality = {**cell["quality"], "details": details}
         bad = {"status": "failed", "reason": HOSTILE, "retry": HOSTILE} if cell["axes"]["seed"] == 2 else {}
         cells.append({**cell, "axes": axes, "compress": steps, "quality": quality, "distil": [HOSTILE], **bad})
@@ -50,14 +61,16 @@ def test_third_party_text_cannot_become_markup():
     text = render(found := summarise(hostile_records(), REGISTRY))
     outside_code = re.sub(r"(`+).*?\1", "", text)
     assert "<" not in outside_code
-    assert "](" not in outside_code.replace("\\](", "")
+    (figure,) = re.findall(r"^!\[[\w ,.]*\]\(([\w%.-]+)\)$", outside_code, re.MULTILINE)
+    assert figure.endswith(".accuracy.svg")
+    assert "](" not in outside_code.replace("\\](", "").replace(f"]({figure})", "")
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", text)
     for rows in tables(text):
         assert len({len(line) for line in rows}) == 1
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert (
-        len(headings) == len([line for line in render(report()).splitlines() if line.startswith("#")]) + 2
-    )  # problems, published
+        len(headings) == len([line for line in render(report()).splitlines() if line.startswith("#")]) + 4
+    )  # problems, claims, slices, published
     sentence = summary_sentence(found)
     assert sentence.isprintable()
 

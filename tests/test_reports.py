@@ -105,8 +105,9 @@ def test_a_ratio_inside_the_noise_is_no_finding():
     assert row(found, "teacher · onnx").speed.forward.noise
     assert not row(found, "teacher · onnx-int8").speed.forward.noise
     main = tables(render(found))[0]
-    assert next(line[9] for line in main if line[1] == "onnx") == "≈ 1"
-    assert [line[9] for line in main if "anchor" in line[0]] == ["1"]
+    assert main[0][9:] == ["× faster, request ↑", "request p50, ms ↓", "× faster, forward ↑"]
+    assert next(line[11] for line in main if line[1] == "onnx") == "≈ 1"
+    assert [line[11] for line in main if "anchor" in line[0]] == ["1"]
     line = next(line for line in csv.DictReader(io.StringIO(to_csv(found))) if line["compress"] == "onnx")
     assert line["times_faster_forward_is_noise"] == "true"
     assert float(line["times_faster_forward"]) < 1
@@ -162,6 +163,15 @@ def test_parity_is_the_worst_over_seeds():
     assert found.steps[0].parity["mean_difference"] == pytest.approx(0.0063)
 
 
+def test_a_perfect_score_has_the_bound_that_its_examples_support():
+    perfect = {**fakes.quality("lstm", "none", 1, 1.0)}
+    perfect["samples"] = [[gold, gold] for gold, _ in perfect["samples"]]
+    records = change(fakes.records(), {"model": "lstm", "compress": "none"}, quality=perfect)
+    found = row(summarise(records, REGISTRY), "lstm").quality["accuracy"].interval
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(0.025 ** (1 / fakes.EXAMPLES))
+
+
 # ----------------------------------------------------------------------------------------------------------- sentence
 
 
@@ -169,8 +179,8 @@ def test_the_sentence_is_about_the_fastest_row_that_passes_the_lowest_bar():
     found = report()
     assert found.best == "teacher · onnx-int8"
     assert re.fullmatch(
-        r"teacher · onnx-int8 keeps 98\.8 % \[9\d\.\d, 1?\d\d\.\d\] of teacher's accuracy at 4× the speed and "
-        r"1/3\.7 of the size: the fastest of the 3 rows that pass the bar of 95 %\.",
+        r"teacher · onnx-int8 keeps 98\.8 % \[9\d\.\d, 1?\d\d\.\d\] of teacher's accuracy at 3\.99× \[3\.98, 4\.01\] the "
+        r"speed and 1/3\.7 of the size: the fastest of the 3 rows that pass the bar of 95 %\.",
         summary_sentence(found),
     )
     assert markdown(summary_sentence(found)) in render(found).split("\n## ")[0]
@@ -183,7 +193,7 @@ def test_faster_counts_before_smaller_and_noise_is_the_same_speed():
     records = replace(records, measurements={**records.measurements, "measure-teacher": document})
     found = summarise(records, REGISTRY)
     assert found.best == "teacher · onnx"
-    assert "at 2× the speed and 100 % of the size" in found.sentence
+    assert "at 2.00× [1.99, 2.01] the speed and 100 % of the size" in found.sentence
     alone = [
         c for c in records.cells if c["axes"]["compress"] in ("none", "onnx-int8") and c["axes"]["model"] == "teacher"
     ]
@@ -209,4 +219,64 @@ def test_when_no_row_passes_the_sentence_says_so_and_names_the_closest():
 
 def test_the_anchor_is_named_where_retention_is_about_another_row():
     measure = {**fakes.run_document()["measure"], "retention": {"of": "lstm", "metric": None, "at_least": [0.5]}}
-    assert "of lstm's accuracy at 16× the speed and 1/21 of the size of teacher:" in report(measure=measure).sentence
+    assert "of lstm's accuracy at 16.0× [15.9, 16.0] the speed and 1/21 of the size of teacher:" in (
+        report(measure=measure).sentence
+    )
+
+
+def timed(times, **twin):
+    """The record with other times of the teacher's rows: {chain: subject}."""
+    records = fakes.records()
+    document = {**records.measurements["measure-teacher"], **twin}
+    document["rows"] = {**document["rows"], **{f"row.{chain}": subject for chain, subject in times.items()}}
+    cells = [c for c in records.cells if c["axes"]["model"] == "teacher"]
+    return summarise(replace(records, cells=cells, measurements={"measure-teacher": document}), REGISTRY)
+
+
+def wild(ms):
+    """A subject whose blocks scatter by a factor of four."""
+    found = fakes.result(ms, 5, blocks=7)
+    found["workloads"]["single"]["forward_ms"] = [ms / 2, ms, ms * 2, ms / 2, ms * 2, ms, ms]
+    return found
+
+
+def test_rows_that_cannot_be_told_apart_are_among_the_fastest():
+    found = timed({"int8": fakes.result(2.0, 21), "onnx-int8": fakes.result(2.0, 22)})
+    assert "among the fastest of the 3 rows" in found.sentence
+    assert found.best == "teacher · onnx-int8"
+    assert ": the fastest of the 3 rows" in timed({"int8": fakes.result(1.0, 21)}).sentence
+
+
+def test_a_row_that_is_not_resolved_sets_no_yardstick():
+    short = {"anchor": fakes.result(8.0, 1, blocks=7), "twin": fakes.result(8.0, 2, blocks=7)}
+    rows = {"onnx": fakes.result(4.0, 3, blocks=7), "onnx-int8": wild(1.0), "int8": fakes.result(6.0, 4, blocks=7)}
+    found = timed(rows, **short)
+    unresolved = row(found, "teacher · onnx-int8").speed.forward
+    assert not unresolved.resolved
+    assert unresolved.interval.value > row(found, "teacher · onnx").speed.forward.interval.value
+    assert found.best == "teacher · onnx"
+    assert ": the fastest of the 3 rows" in found.sentence
+    main = tables(render(found))[0]
+    assert next(line[11] for line in main if line[1] == "onnx-int8").endswith("] ?")
+    assert next(line[11] for line in main if line[1] == "onnx").endswith("]")
+
+
+def test_a_loud_measurement_resolves_nothing():
+    found = timed({}, twin=fakes.result(16.0, 2))
+    assert not row(found, "teacher · onnx-int8").speed.forward.resolved
+    assert "the smallest of the 3 rows" in found.sentence
+    assert "at a speed that was not resolved and 1/3.7 of the size" in found.sentence
+
+
+def test_the_lower_bound_ranks():
+    ratios = {"onnx": [8 / 4.0] * 20, "onnx-int8": [8 / r for r in (4.05, 5.2) * 10]}
+    subjects = {}
+    for chain, times in ratios.items():
+        subjects[chain] = fakes.result(1.0, 3)
+        subjects[chain]["workloads"]["single"]["forward_ms"] = times
+    anchor = fakes.result(8.0, 1)
+    anchor["workloads"]["single"]["forward_ms"] = [8.0] * 20
+    found = timed(subjects, anchor=anchor, twin=anchor)
+    wide, narrow = (row(found, f"teacher · {chain}").speed.forward.interval for chain in ("onnx-int8", "onnx"))
+    assert wide.low > narrow.high
+    assert found.best == "teacher · onnx-int8"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from harness.reports.escape import plain
+from harness.reports.figures import draw
 from harness.reports.markdown import render
 from harness.reports.model import Report
 from harness.reports.rows import summarise
@@ -17,14 +18,15 @@ __all__ = ["Report", "json_report", "render", "summarise", "summary_sentence", "
 
 
 def write_reports(report: Report, folder: Path, name: str) -> Path:
-    """Write `<name>.md`, `.csv` and `.json`, each in one step; returns the path of the first.
+    """Write `<name>.md`, `.csv`, `.json` and a figure per metric, each in one step; returns the path of the first.
 
     The caller's `name` holds the mode (`rureviews.random`): a rehearsal never replaces a real report.
     """
     texts = {
         "csv": to_csv(report),
         "json": json.dumps(json_report(report), ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n",
-        "md": render(report),
+        "md": render(report, name),
+        **{f"{metric}.svg": picture for metric, picture in draw(report).items()},
     }
     for suffix, text in texts.items():
         write_atomic(folder / f"{name}.{suffix}", text)

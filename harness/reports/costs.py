@@ -34,6 +34,7 @@ def _ratios(report: Report) -> Lines:
             name(row),
             *(ratio_cell(ratio, row.anchor) for ratio in (row.speed.forward, row.speed.request, row.speed.throughput)),
             measured(row.speed.forward_ms),
+            measured(row.speed.request_ms),
             measured(row.speed.p50_ms),
             measured(row.speed.p90_ms),
             measured(row.speed.examples_per_s),
@@ -46,11 +47,12 @@ def _ratios(report: Report) -> Lines:
         Shown("× faster, request ↑"),
         Shown("× throughput ↑"),
         Shown("forward, ms ↓"),
+        Shown("request, ms ↓"),
         Shown("request p50, ms ↓"),
         Shown("request p90, ms ↓"),
         Shown("examples/s ↑"),
     ]
-    return table(headers, rows, "lrrrrrrr")
+    return table(headers, rows, "lrrrrrrrr")
 
 
 def _start(report: Report) -> Lines:
@@ -101,6 +103,7 @@ def _how(report: Report) -> Lines:
             f"turn, {threads} thread{'s' if threads != 1 else ''}.",
             "forward: arrays to arrays. request: text to answer. throughput, examples/s: text to answer, in batches.",
             "A ratio is the median over blocks of anchor's time / row's time in the same block; above 1 is faster.",
+            "?: not resolved (the interval spans more than × 1.5, or the noise does): compared with no other row.",
             "Noise: how far the anchor and its twin (the same artifact again) may be apart. What reaches into it: ≈ 1.",
             "Rows that differ only in how their weights were trained share a measurement of the first seed's artifact.",
             "load: imports and model in a fresh process. Peak memory: the most that it ever held. One reading each.",

@@ -17,7 +17,8 @@ _COLUMNS = ("nodes_before", "nodes_after", "int8_matmuls")  # facts with a colum
 def compressor_section(report: Report) -> Lines:
     """The proof of each compressor's work; what did nothing is said first."""
     loud = [f"**⚠ {markdown(step.loud)}**" for row in report.rows for step in row.steps if step.loud]
-    rows = [_step(row, step) for row, step in _unique_steps(report)]
+    isa = _instructions(report)
+    rows = [[*_step(row, step), isa if step.isa_dependent else Shown("any")] for row, step in _unique_steps(report)]
     headers = [
         "row",
         "compressor",
@@ -28,9 +29,17 @@ def compressor_section(report: Report) -> Lines:
         Shown("spread"),
         Shown("same answers"),
         Shown("batch shift"),
+        "answers hold for",
     ]
     proofs = [_shifts(report), bullets(_other_facts(report))]
-    return section("What the compressors did", bullets(loud), table(headers, rows, "llrrrrrrr"), *proofs)
+    return section("What the compressors did", bullets(loud), table(headers, rows, "llrrrrrrrl"), *proofs)
+
+
+def _instructions(report: Report) -> str:
+    """The CPU's instructions that int8 kernels choose by: class, then flags."""
+    identity = report.run["machine"].get("identity", {})
+    flags = " ".join(identity.get("flags", ()))
+    return f"{identity.get('isa', 'unknown instructions')}{f' ({flags})' if flags else ''}"
 
 
 def _unique_steps(report: Report) -> list[tuple[Row, Step]]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from harness.reports import format as fmt
+from harness.reports.columns import Column, extrapolation, outsider_cells, outsiders, study_columns
+from harness.reports.comparing import claims_section, published_section
 from harness.reports.costs import size_section, speed_section
 from harness.reports.escape import markdown
+from harness.reports.figures import figure_links
 from harness.reports.identity import data_section, identity_section
 from harness.reports.making import compressor_section, training_section
 from harness.reports.model import Absent, Report, Row
 from harness.reports.problems import problem_line, problems_section
-from harness.reports.results import class_section, published_section, quality_section
+from harness.reports.results import class_section, quality_section, slice_section
 from harness.reports.tables import (
     Content,
     Lines,
@@ -30,6 +31,7 @@ BANNERS = {
     "random": "**Random weights: sizes and speeds are real, quality is not looked at.**",
 }
 _SECTIONS = (
+    claims_section,
     quality_section,
     speed_section,
     size_section,
@@ -37,16 +39,18 @@ _SECTIONS = (
     training_section,
     data_section,
     class_section,
+    slice_section,
     published_section,
     problems_section,
     identity_section,
 )
 
 
-def render(report: Report) -> str:
-    """The whole page. The same report gives the same bytes."""
+def render(report: Report, name: str | None = None) -> str:
+    """The whole page; its figures are files `<name>.<metric>.svg` beside it. The same report gives the same bytes."""
     lines = [f"# {markdown(report.run['suite']['title'] or report.run['suite']['name'])}", "", *_banner(report)]
     lines += [markdown(report.sentence), "", *main_table(report), *problem_line(report)]
+    lines += figure_links(report, name or report.name)
     for section in _SECTIONS:
         lines += section(report)
     return "\n".join(lines).rstrip() + "\n"
@@ -57,30 +61,37 @@ def _banner(report: Report) -> Lines:
 
 
 def main_table(report: Report) -> Lines:
-    """One line per row: what it keeps, what it weighs, how fast it is."""
+    """One line per row: what it keeps, what it weighs, how fast it is; the study's own columns first."""
+    axes, study, own = _axes(report), study_columns(report), _own(report)
+    columns = [*axes, *study, *own]
+    lines = [list(line) for line in zip(*(cells for _, cells in columns), strict=True)]
+    lines += [outsider_cells(row, report, len(axes), len(own)) for row in outsiders(report)]
+    align = ("l" * len(axes)).ljust(len(columns), "r")
+    return [*table([name for name, _ in columns], lines, align), _legend(report), ""]
+
+
+def _own(report: Report) -> list[Column]:
+    """What every report has, without what the study's columns show already."""
     rows, metric = report.rows, report.primary
-    columns: list[tuple[str, Sequence[Content]]] = _axes(report)
-    left = len(columns)
-    columns += [
-        (header(metric.name, metric.unit, metric.higher_is_better), _scores(report)),
-        (Shown(f"Δ to anchor, {points(report)}"), _differences(report)),
-        *_kept(report),
-        (Shown("model file, MiB ↓"), [figure(row.size.model_mib, fmt.mib) for row in rows]),
-        (Shown("× smaller ↑"), [figure(row.size.times_smaller, fmt.times) for row in rows]),
-    ]
+    columns: list[Column] = []
+    if metric.name not in report.columns:
+        columns.append((header(metric.name, metric.unit, metric.higher_is_better), _scores(report)))
+    columns += [(Shown(f"Δ to anchor, {points(report)}"), _differences(report)), *_kept(report)]
+    if "size" not in report.columns:
+        columns.append((Shown("model file, MiB ↓"), [figure(row.size.model_mib, fmt.mib) for row in rows]))
+    columns.append((Shown("× smaller ↑"), [figure(row.size.times_smaller, fmt.times) for row in rows]))
     if report.run["measure"]["speed"] is not None:
         columns += [
-            (Shown("× faster ↑"), [ratio_cell(row.speed.forward, row.anchor) for row in rows]),
+            (Shown("× faster, request ↑"), [ratio_cell(row.speed.request, row.anchor) for row in rows]),
             (Shown("request p50, ms ↓"), [measured(row.speed.p50_ms) for row in rows]),
+            (Shown("× faster, forward ↑"), [ratio_cell(row.speed.forward, row.anchor) for row in rows]),
         ]
     if any(row.status != "ok" for row in rows):
         columns.append((Shown("status"), [row.status for row in rows]))
-    align = ("l" * left).ljust(len(columns), "r")
-    lines = table([name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True), align)
-    return [*lines, _legend(report), ""]
+    return columns
 
 
-def _axes(report: Report) -> list[tuple[str, Sequence[Content]]]:
+def _axes(report: Report) -> list[Column]:
     names = {"compress": "chain"}
     return [
         (names.get(axis, axis), [_axis(row, axis, first=number == 0) for row in report.rows])
@@ -106,15 +117,13 @@ def _differences(report: Report) -> list[Content]:
     return [Shown("0") if row.anchor and isinstance(c, Shown) else c for row, c in zip(report.rows, cells, strict=True)]
 
 
-def _kept(report: Report) -> list[tuple[str, Sequence[Content]]]:
+def _kept(report: Report) -> list[Column]:
     """What is kept of the reference, then a column per bar."""
     if not report.rows:
         return []
     first = report.rows[0].kept
     title = Shown(f"keeps of {markdown(first.of)}'s {markdown(first.metric)}, % ↑")
-    columns: list[tuple[str, Sequence[Content]]] = [
-        (title, metric_column([row.kept.interval for row in report.rows], "%"))
-    ]
+    columns: list[Column] = [(title, metric_column([row.kept.interval for row in report.rows], "%"))]
     for number, bar in enumerate(first.bars):
         verdicts = [row.kept.bars[number].verdict for row in report.rows]
         columns.append(
@@ -130,6 +139,10 @@ def _legend(report: Report) -> str:
     if any(row.kept.bars for row in report.rows):
         parts.append("PASS: the whole interval reaches the bar; FAIL: none of it does; INCONCLUSIVE: a part.")
     if report.measurements:
-        parts.append("× faster: forward pass at batch 1, measured beside the anchor; ≈ 1: no more than noise.")
+        parts.append(
+            "× faster, measured beside the anchor at batch 1: request is text to answer, forward the model alone, of "
+            "which the sentence above speaks; ≈ 1: no more than noise."
+        )
+    parts.append(extrapolation(report))
     parts.append("MiB: 2^20 bytes.")
-    return " ".join(parts)
+    return " ".join(part for part in parts if part)

@@ -54,10 +54,11 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """How many times the anchor's speed, and whether that is no more than two measurements of the anchor differ by."""
+    """How many times the anchor's speed, and how far that can be told."""
 
     interval: Ranged
-    noise: bool = False
+    noise: bool = False  # no more than two measurements of the anchor differ by
+    resolved: bool = True  # narrow enough, in a quiet enough measurement, to be compared with other rows'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,8 @@ class Speed:
     request: Ratio  # single: text to answer
     throughput: Ratio  # batch: text to answer
     forward_ms: Ranged  # median over blocks of the mean per example
+    request_ms: Ranged  # mean over blocks of the mean per request
+    requests: int  # that were timed one by one
     p50_ms: Ranged  # of requests
     p90_ms: Ranged
     examples_per_s: Ranged  # batch, text to answer: median over blocks
@@ -169,6 +172,30 @@ class Published:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Theirs:
+    """A published row as a whole. `axes` None: a model outside the matrix, by its `label`."""
+
+    label: str
+    axes: Mapping[str, AxisValue] | None
+    figures: Mapping[str, float]  # as published: percent, MiB, minutes, millions
+    training: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A conclusion of a study and what this run says about it."""
+
+    text: str
+    source: str
+    compared: str  # "a · int8 with a"; nothing without a checkable form
+    quantity: str  # "× faster, request", "em, points"
+    condition: str  # "at least 2"
+    found: Ranged
+    verdict: str  # "supported", "contradicted", "undecided", "not judged: …"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Everything that a report says. `run` is the run's own document."""
 
@@ -180,6 +207,10 @@ class Report:
     measurements: tuple[Measurement, ...]
     problems: tuple[Problem, ...]
     published: tuple[Published, ...]
+    theirs: tuple[Theirs, ...]  # the rows that those are of
+    claims: tuple[Claim, ...]
+    columns: tuple[str, ...]  # the first of the main table, by the names that [report] has for them
+    examples: Figure  # of the test role
     resolution: Figure  # smallest difference of the primary metric to the anchor that would be found in 4 of 5 runs
     axes: tuple[str, ...] = field(default=("model", "compress"))
 
@@ -187,6 +218,12 @@ class Report:
     def mode(self) -> str:
         """`real`, `rehearsal` or `random`."""
         return str(self.run["mode"])
+
+    @property
+    def name(self) -> str:
+        """What its files are called: a rehearsal never replaces a real report."""
+        name = str(self.run["suite"]["name"])
+        return name if self.mode == "real" else f"{name}.{self.mode}"
 
     @property
     def anchor(self) -> Row | None:

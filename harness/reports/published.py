@@ -5,88 +5,144 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.reports.model import Absent, Published, Ranged, Row
+from harness.reports.model import Absent, Figure, Published, Ranged, Row, Theirs
+from harness.reports.study import find, millions, minutes, per_minute
 from harness.reports.tables import scaled
 from harness.specs import Metric
 from harness.statistics import Interval
+from harness.suite.types import REMARKS
 
-Json = dict[str, Any]
-SIZE = "size_mib"
-SAME_SIZE = 0.02  # two files of one model may differ by so much in their headers and their tokenizers' leftovers
-_REMARKS = ("source", "note")
+SAME = 0.02  # two files, or two counts, of one model may differ by so much: headers, heads, rounding
+HARDWARE = ("minutes", "requests_per_minute")  # figures that hold for one machine
+SMALLER_IS_BETTER = ("size_mib", "parameters_millions")
+REHEARSAL = "a rehearsal"
 
 
 def published(
-    documents: Sequence[Mapping[str, Any]], rows: Sequence[Row], metrics: Sequence[Metric], mode: str
+    documents: Sequence[Mapping[str, Any]],
+    theirs: Sequence[Theirs],
+    rows: Sequence[Row],
+    metrics: Sequence[Metric],
+    examples: Figure,
+    foreign: str,
 ) -> tuple[Published, ...]:
-    """One entry per figure: the task's metrics in their order, then the others by name."""
-    order = [metric.name for metric in metrics]
+    """One entry per figure: the task's metrics in their order, the others by name, then ratios to their anchor's row.
+
+    `foreign`: why quality cannot be compared, or nothing.
+    """
+    judge = _Judge(rows, metrics, examples, foreign)
     found = []
-    for document in documents:
-        names = sorted((name for name in document if _is_figure(document[name])), key=lambda n: _place(n, order))
-        found += [_entry(document, name, rows, metrics, mode) for name in names]
+    for document, row in zip(documents, theirs, strict=True):
+        note = "; ".join(str(document[key]) for key in sorted(REMARKS) if key in document)
+        for name, unit, value, ours, verdict in judge.lines(row, theirs):
+            found.append(
+                Published(
+                    row=row.label,
+                    name=name,
+                    unit=unit,
+                    published=value,
+                    ours=ours,
+                    verdict=verdict,
+                    source=row.source,
+                    note=note,
+                )
+            )
     return tuple(found)
 
 
-def _is_figure(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+Line = tuple[str, str, float, Ranged, str]  # name, unit, published, ours, verdict
 
 
-def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
-    return (order.index(name) if name in order else len(order), name)
+class _Judge:
+    """What every figure is judged with."""
 
+    def __init__(self, rows: Sequence[Row], metrics: Sequence[Metric], examples: Figure, foreign: str) -> None:
+        self.rows, self.examples, self.foreign = rows, examples, foreign
+        self.metrics = {metric.name: metric for metric in metrics}
+        self.anchor = next((row for row in rows if row.anchor), None)
 
-def _entry(
-    document: Mapping[str, Any], name: str, rows: Sequence[Row], metrics: Sequence[Metric], mode: str
-) -> Published:
-    row = _row(document["row"], rows)
-    ours = _ours(row, name, metrics, mode)
-    return Published(
-        row=row.label if row else _named(document["row"]),
-        name=name,
-        unit={m.name: m.unit for m in metrics}.get(name, ""),
-        published=float(document[name]),
-        ours=ours,
-        verdict=_verdict(float(document[name]), ours, {m.name: m for m in metrics}.get(name)),
-        source=str(document.get("source", "")),
-        note="; ".join(str(value) for key, value in sorted(document.items()) if _is_remark(key, value)),
-    )
+    def lines(self, row: Theirs, theirs: Sequence[Theirs]) -> list[Line]:
+        """Every figure of a published row."""
+        mine = Absent("no row of this run") if row.axes is None else find(row.axes, self.rows)
+        order = list(self.metrics)
+        names = sorted(row.figures, key=lambda name: (order.index(name) if name in order else len(order), name))
+        return [*(self._line(mine, name, row.figures[name]) for name in names), *self._ratios(mine, row, theirs)]
 
+    def _line(self, mine: Row | Absent, name: str, value: float) -> Line:
+        metric = self.metrics.get(name)
+        unit = metric.unit if metric else ""
+        if isinstance(mine, Absent) or self.foreign == REHEARSAL:
+            why = mine.reason if isinstance(mine, Absent) else REHEARSAL
+            return name, unit, value, Absent(why), f"not comparable: {why}"
+        ours = self._ours(mine, name)
+        if metric is not None and self.foreign:
+            return name, unit, value, ours, f"not comparable: {self.foreign}"
+        if name in HARDWARE:
+            return name, unit, value, ours, "not comparable: other hardware"
+        better = True if metric and metric.higher_is_better else False if metric or name in SMALLER_IS_BETTER else None
+        return name, unit, value, ours, _verdict(value, ours, better)
 
-def _is_remark(key: str, value: Any) -> bool:
-    return key == "note" or (key not in ("row", *_REMARKS) and isinstance(value, str))
+    def _ours(self, row: Row, name: str) -> Ranged:
+        """Our figure as published ones are written: percent where the metric is."""
+        metric = self.metrics.get(name)
+        if metric is not None:
+            return scaled(row.quality[name].interval, 100 if metric.unit == "%" else 1)
+        if name in HARDWARE:
+            return minutes(row, self.examples) if name == "minutes" else per_minute(row)
+        if name == "examples":
+            return _within(self.examples, 0)
+        figures = {"size_mib": row.size.model_mib, "parameters_millions": millions(row)}
+        return _within(figures.get(name, Absent("no figure of this report")), SAME)
 
+    def _ratios(self, mine: Row | Absent, row: Theirs, theirs: Sequence[Theirs]) -> list[Line]:
+        """Times × faster and smaller than the same source's row of our anchor: these hold across machines."""
+        base = self._published_anchor(row, theirs)
+        if base is None or self.anchor is None or isinstance(mine, Absent) or mine.anchor:
+            return []
+        faster = _faster(row.figures, base.figures)
+        smaller = _quotient(base.figures, row.figures, "size_mib")
+        size = _within(mine.size.times_smaller, SAME)
+        found = [("faster", faster, mine.speed.request.interval), ("smaller", smaller, size)]
+        return [self._ratio(word, value, ours) for word, value, ours in found if value is not None]
 
-def _row(wanted: Any, rows: Sequence[Row]) -> Row | None:
-    if not isinstance(wanted, Mapping):
+    def _ratio(self, word: str, value: float, ours: Ranged) -> Line:
+        name = f"× {word} than {self.anchor.label if self.anchor else ''}"
+        if self.foreign == REHEARSAL:
+            return name, "", value, Absent(REHEARSAL), f"not comparable: {REHEARSAL}"
+        return name, "", value, ours, _verdict(value, ours, higher_is_better=True)
+
+    def _published_anchor(self, row: Theirs, theirs: Sequence[Theirs]) -> Theirs | None:
+        for other in theirs:
+            if other.source == row.source and other.axes is not None:
+                found = find(other.axes, self.rows)
+                if isinstance(found, Row) and found.anchor:
+                    return other
         return None
-    return next((row for row in rows if all(row.axes.get(axis) == value for axis, value in wanted.items())), None)
 
 
-def _named(wanted: Any) -> str:
-    return " · ".join(str(wanted[name]) for name in sorted(wanted)) if isinstance(wanted, Mapping) else str(wanted)
+def _faster(row: Mapping[str, float], base: Mapping[str, float]) -> float | None:
+    """By requests per minute, else by the time over the same examples."""
+    rate = _quotient(row, base, "requests_per_minute")
+    return _quotient(base, row, "minutes") if rate is None else rate
 
 
-def _ours(row: Row | None, name: str, metrics: Sequence[Metric], mode: str) -> Ranged:
-    """Our figure as published ones are written: percent where the metric is."""
-    if row is None:
-        return Absent("no row of this run")
-    if mode == "rehearsal":
-        return Absent("a rehearsal")
-    metric = next((metric for metric in metrics if metric.name == name), None)
-    if metric is not None:
-        return scaled(row.quality[name].interval, 100 if metric.unit == "%" else 1)
-    if name == SIZE:
-        size = row.size.model_mib
-        return size if isinstance(size, Absent) else Interval(size, size * (1 - SAME_SIZE), size * (1 + SAME_SIZE))
-    return Absent("no figure of this report")
+def _quotient(over: Mapping[str, float], under: Mapping[str, float], name: str) -> float | None:
+    return over[name] / under[name] if name in over and name in under else None
 
 
-def _verdict(value: float, ours: Ranged, metric: Metric | None) -> str:
-    """Reproduced: the published figure lies in our interval. Of sizes: within 2 %."""
+def _within(value: Figure, share: float) -> Ranged:
+    if isinstance(value, Absent):
+        return value
+    return Interval(value, value * (1 - share), value * (1 + share))
+
+
+def _verdict(value: float, ours: Ranged, higher_is_better: bool | None) -> str:
+    """Reproduced: the published figure lies in our interval. None: neither side is the better one."""
     if isinstance(ours, Absent):
         return f"not comparable: {ours.reason}"
     if ours.low <= value <= ours.high:
         return "reproduced"
-    better = (ours.value > value) == (metric.higher_is_better if metric else False)
-    return f"ours is {'above' if ours.value > value else 'below'} ({'better' if better else 'worse'})"
+    side = f"ours is {'above' if ours.value > value else 'below'}"
+    if higher_is_better is None:
+        return side
+    return f"{side} ({'better' if (ours.value > value) == higher_is_better else 'worse'})"

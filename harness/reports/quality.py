@@ -14,7 +14,15 @@ from harness.plugins import Registry
 from harness.records import Records
 from harness.reports.model import Absent, Bar, Figure, Kept, Ranged, Score
 from harness.specs import Metric, Task
-from harness.statistics import Bootstrap, Interval, bootstrap_metrics, paired_difference, paired_ratio, verdict
+from harness.statistics import (
+    Bootstrap,
+    Interval,
+    bootstrap_metrics,
+    certain_share,
+    paired_difference,
+    paired_ratio,
+    verdict,
+)
 
 Json = dict[str, Any]
 POWER = 0.8  # with which the smallest difference would be found
@@ -123,11 +131,15 @@ def _score(row: Scored | Absent, anchor: Scored | Absent, metric: Metric) -> Sco
         return Score(interval=row, by_seed={}, difference=difference, retention=retention)
     found = row.metrics[metric.name]
     return Score(
-        interval=_defined(found.interval.within(0, 1) if metric.unit == "%" else found.interval),
+        interval=_defined(_share(found) if metric.unit == "%" else found.interval),
         by_seed=dict(zip(row.seeds, found.by_seed, strict=True)),
         difference=difference,
         retention=retention,
     )
+
+
+def _share(found: Bootstrap) -> Interval:
+    return certain_share(found.interval.within(0, 1), found.examples, found.confidence)
 
 
 def _retention(metric: Metric) -> Callable[[Bootstrap, Bootstrap], Interval]:

@@ -1,4 +1,4 @@
-"""Sections about quality: every metric, classes and confusions, published figures."""
+"""Sections about quality: every metric, classes and confusions, slices."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 from harness.reports import format as fmt
 from harness.reports.escape import markdown
-from harness.reports.model import Absent, Published, Report, Row
-from harness.reports.tables import Content, Lines, Shown, column, header, metric_column, name, section, table
+from harness.reports.model import Absent, Report, Row
+from harness.reports.tables import Content, Lines, Shown, header, metric_column, name, section, table
 from harness.specs import Metric
 from harness.statistics import RESAMPLES
 
 PERCENT = "%"
+UNSLICED = Absent("not reported by the task")
 
 
 def quality_section(report: Report) -> Lines:
@@ -125,7 +126,7 @@ def _classes(row: Row, scores: Mapping[str, Any]) -> list[str]:
 def _class_figure(value: Any) -> Content:
     """Whole numbers are counts, others shares."""
     if value is None:
-        return Absent("not reported by the task")
+        return UNSLICED
     if isinstance(value, int):
         return Shown(fmt.count(value))
     return Shown(f"{fmt.fixed(value * 100, 1)} %") if isinstance(value, float) else str(value)
@@ -140,22 +141,32 @@ def _confusion(row: Row) -> Lines:
     return [title, "", *table(["true ↓", *labels], lines, "l" + "r" * len(labels))]
 
 
-# ---------------------------------------------------------------------------------------------------------- published
+# -------------------------------------------------------------------------------------------------------------- slices
 
 
-def published_section(report: Report) -> Lines:
-    """Each published figure beside ours."""
-    rows = [_published(entry) for entry in report.published]
-    lines = table(["row", "figure", "published", "ours", "verdict", "source", "note"], rows, "llrrlll")
-    if not lines:
-        return []
-    return section(
-        "Published numbers", lines, ["Reproduced: the published figure lies in our interval; a size, within 2 %.", ""]
-    )
+def slice_section(report: Report) -> Lines:
+    """The task's slices of the test data, for the anchor and for the row that the summary is about."""
+    chosen = [row for row in report.rows if row.anchor or row.label == report.best]
+    found = {row.label: row.details.get("slices", {}) for row in chosen}
+    values = {(by, value): None for slices in found.values() for by in slices for value in slices[by]}
+    lines = [
+        [by, value, *_sliced(row, found[row.label].get(by, {}).get(value, {}), report.metrics)]
+        for by, value in values
+        for row in chosen
+    ]
+    metrics = [header(metric.name, metric.unit, metric.higher_is_better) for metric in report.metrics]
+    titles = ["slice", "value", "row", Shown("examples"), *metrics]
+    note = ["First seed. A slice of few examples says little.", ""] if lines else []
+    return section("By slice", table(titles, lines, "lll" + "r" * (1 + len(metrics))), note)
 
 
-def _published(entry: Published) -> list[Content]:
-    """The verdict says why a figure of ours is missing, so its dash needs no footnote."""
-    ours = Shown(fmt.DASH) if isinstance(entry.ours, Absent) else column([entry.ours], entry.unit)[0]
-    figure = f"{entry.name}, {entry.unit}" if entry.unit else entry.name
-    return [entry.row, figure, Shown(f"{entry.published:g}"), ours, entry.verdict, entry.source, entry.note]
+def _sliced(row: Row, figures: Mapping[str, Any], metrics: Sequence[Metric]) -> list[Content]:
+    count = figures.get("examples")
+    cells: list[Content] = [name(row), UNSLICED if count is None else Shown(fmt.count(int(count)))]
+    for metric in metrics:
+        value = figures.get(metric.name)
+        percent = metric.unit == PERCENT
+        cells.append(
+            UNSLICED if value is None else Shown(fmt.fixed(value * 100, 1) if percent else fmt.significant(value))
+        )
+    return cells

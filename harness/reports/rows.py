@@ -7,8 +7,9 @@ from typing import Any
 
 from harness.plugins import Registry
 from harness.records import Records
-from harness.reports import history, quality, speed
-from harness.reports.model import Absent, AxisValue, Kept, Measurement, Report, Row, Score, Speed
+from harness.reports import history, quality, speed, study
+from harness.reports.claims import Evidence, judge
+from harness.reports.model import Absent, AxisValue, Kept, Measurement, Ranged, Report, Row, Score, Speed
 from harness.reports.published import published
 from harness.reports.summary import summarise_rows
 from harness.specs import Metric
@@ -30,6 +31,17 @@ def summarise(records: Records, registry: Registry) -> Report:
     best, sentence = summarise_rows(rows, metrics[0], run["mode"])
     anchor = context.scores(context.anchor)
     others = [scored[axes] for axes in groups if axes != context.anchor]
+    examples = study.tested(run)
+    foreign = study.foreign(run, examples)
+    theirs = study.theirs(run["published"], rows)
+    evidence = Evidence(
+        rows=rows,
+        theirs=theirs,
+        metrics={metric.name: metric for metric in metrics},
+        scored=lambda row: context.scores(tuple(row.axes.items())),
+        faster=context.faster,
+        foreign=foreign,
+    )
     return Report(
         run=run,
         metrics=metrics,
@@ -38,7 +50,11 @@ def summarise(records: Records, registry: Registry) -> Report:
         sentence=sentence,
         measurements=context.measurements(),
         problems=history.problems(records.cells),
-        published=published(run["published"], rows, metrics, run["mode"]),
+        published=published(run["published"], theirs, rows, metrics, examples, foreign),
+        theirs=theirs,
+        claims=judge(run["claims"], evidence),
+        columns=tuple(run.get("report", {}).get("columns", ())),  # records of earlier versions have none
+        examples=examples,
         resolution=quality.resolution(others, anchor, metrics[0].name, run["measure"]["confidence"]),
         axes=tuple(name for name, _ in next(iter(groups), ())) or FIRST,
     )
@@ -158,15 +174,30 @@ class _Context:
 
     def _speed(self, cells: Sequence[Json]) -> Speed:
         """Rows that share a measurement share its figures, so they are computed once."""
-        cell = next((cell for cell in cells if cell["measure"] in self.names), None)
-        if cell is None:
+        place = self._place(cells)
+        if place is None:
             asked = self.records.run["measure"]["speed"] is not None
             return speed.unmeasured(Absent(f"not measured: {cells[0]['unmeasured']}") if asked else speed.UNASKED)
-        key, subject = cell["measure"], cell["subject"]
+        key, subject = place
         if (key, subject) not in self._speeds:
             document, floors = self.records.measurements[key], self._floors[key]
             self._speeds[key, subject] = speed.speed(document, subject, self.names[key], floors, self.confidence)
         return self._speeds[key, subject]
+
+    def faster(self, kind: str, row: Row, than: Row) -> Ranged:
+        """How many times faster one row is than another."""
+        places = [self._place(self.groups[tuple(side.axes.items())]) for side in (row, than)]
+        if None in places:
+            return Absent("not both rows were measured")
+        (key, subject), (base, other) = (place for place in places if place is not None)
+        floors = [floor for name in (key, base) if isinstance(floor := self._floors[name][kind], float)]
+        documents = self.records.measurements
+        mine, theirs = (documents[key], subject), (documents[base], other)
+        return speed.faster(mine, theirs, kind, max(floors, default=0.0), self.confidence)
+
+    def _place(self, cells: Sequence[Json]) -> tuple[str, str] | None:
+        """Where a row's times stand: measurement and subject."""
+        return next(((cell["measure"], cell["subject"]) for cell in cells if cell["measure"] in self.names), None)
 
     def _kept(self, axes: Axes) -> Kept:
         of = label(self.reference) if self.reference else "the reference"

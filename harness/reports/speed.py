@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.reports.model import Absent, Figure, Measurement, Ranged, Ratio, Size, Speed
-from harness.statistics import Interval, is_noise, median_ratio, noise_floor, percentile, samples_needed
+from harness.statistics import (
+    CONFIDENCE,
+    Interval,
+    block_mean,
+    chained_ratio,
+    is_noise,
+    median_ratio,
+    noise_floor,
+    percentile,
+    samples_needed,
+)
 
 Json = dict[str, Any]
 KINDS = {
@@ -15,6 +25,8 @@ KINDS = {
     "throughput": ("batch", "request_ms"),
 }
 UNASKED = Absent("speed was not asked for")
+LOUDEST = 0.5  # noise floor above which nothing in a measurement is told apart
+WIDEST = 1.5  # high / low of a ratio that still says something
 
 
 def speed(document: Json, name: str, measurement: str, floors: Mapping[str, Figure], confidence: float) -> Speed:
@@ -28,6 +40,8 @@ def speed(document: Json, name: str, measurement: str, floors: Mapping[str, Figu
         measurement=measurement,
         **ratios,
         forward_ms=_quantile(_times(result, "forward"), 0.5, confidence),
+        request_ms=_mean(_times(result, "request"), confidence),
+        requests=len(requests),
         p50_ms=_quantile(requests, 0.5, confidence),
         p90_ms=_quantile(requests, 0.9, confidence),
         examples_per_s=_throughput(_quantile(_times(result, "throughput"), 0.5, confidence)),
@@ -111,6 +125,8 @@ def unmeasured(why: Absent) -> Speed:
         request=ratio,
         throughput=ratio,
         forward_ms=why,
+        request_ms=why,
+        requests=0,
         p50_ms=why,
         p90_ms=why,
         examples_per_s=why,
@@ -126,7 +142,7 @@ def _results(document: Json) -> dict[str, Json]:
 
 def _times(result: Json, kind: str) -> list[float]:
     workload, column = KINDS[kind]
-    return list(result["workloads"].get(workload, {}).get(column, []))
+    return list(result.get("workloads", {}).get(workload, {}).get(column, []))
 
 
 def _ratio(document: Json, name: str, kind: str, noise: Figure, confidence: float) -> Ratio:
@@ -136,7 +152,37 @@ def _ratio(document: Json, name: str, kind: str, noise: Figure, confidence: floa
     if name == "anchor":
         return Ratio(interval=Interval(1.0, 1.0, 1.0))
     found = median_ratio(anchor, row, confidence=confidence)
-    return Ratio(interval=found, noise=isinstance(noise, float) and is_noise(found, noise))
+    floor = noise if isinstance(noise, float) else 0.0
+    return Ratio(
+        interval=found,
+        noise=isinstance(noise, float) and is_noise(found, floor),
+        resolved=floor <= LOUDEST and found.high <= WIDEST * found.low,
+    )
+
+
+def faster(
+    row: tuple[Json, str], base: tuple[Json, str], kind: str, floor: float, confidence: float = CONFIDENCE
+) -> Ranged:
+    """How many times faster one (measurement, subject) is than another, within blocks where they share them.
+
+    Otherwise by way of the anchor, which is in every measurement. The interval is widened by the noise floor: so far
+    may two measurements of one artifact be apart.
+    """
+    if row[1] == "anchor":
+        row = (base[0], "anchor")
+    elif base[1] == "anchor":
+        base = (row[0], "anchor")
+    pairs = [
+        (_times(document["anchor"], kind), _times(subject(document, name), kind)) for document, name in (row, base)
+    ]
+    (anchor, mine), (other_anchor, theirs) = pairs
+    if not (anchor and mine and other_anchor and theirs):
+        return Absent(f"no {kind} times of both rows")
+    if row[0] is base[0]:
+        found = median_ratio(theirs, mine, confidence=confidence)
+    else:
+        found = chained_ratio((anchor, mine), (other_anchor, theirs), confidence=confidence)
+    return Interval(found.value, found.low / (1 + floor), found.high * (1 + floor))
 
 
 def _unasked(kind: str) -> Absent:
@@ -151,6 +197,10 @@ def _quantile(samples: Sequence[float], q: float, confidence: float) -> Ranged:
         needed = samples_needed(q, confidence)
         return Absent(f"{len(samples)} samples do not support a p{q * 100:g}: it takes {needed}")
     return found
+
+
+def _mean(blocks: Sequence[float], confidence: float) -> Ranged:
+    return block_mean(blocks, confidence=confidence) if blocks else Absent("its workload was not asked for")
 
 
 def _throughput(ms: Ranged) -> Ranged:

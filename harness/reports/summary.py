@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.reports.format import fixed, ranged, share, times
+from harness.reports.format import fixed, measured, ranged, share, times
 from harness.reports.model import Absent, Row
 from harness.specs import Metric
 from harness.statistics import Interval
 
-NO_RATIO = 1.0  # a row without a measured speed is taken for as fast as the anchor
+NO_RATIO = 1.0  # a row without a resolved speed is taken for as fast as the anchor
 
 
 def summarise_rows(rows: Sequence[Row], metric: Metric, mode: str) -> tuple[str | None, str]:
@@ -43,21 +43,27 @@ def _choose(rows: Sequence[Row], metric: Metric) -> tuple[Row, str]:
     if not bars:
         equal = [row for row in rows if not _is_worse(row, metric)]
         if equal:
-            return _fastest(equal), f": {_rank(equal)} whose {metric.name} is not shown to be worse than the anchor's"
+            best = _fastest(equal)
+            return best, f": {_rank(best, equal)} whose {metric.name} is not shown to be worse than the anchor's"
         return _keeper(rows), f"; every row's {metric.name} is worse than the anchor's, this one's the least"
     lowest = min(bar.at_least for bar in bars)
     passed = [row for row in rows if any(b.at_least == lowest and b.verdict == "PASS" for b in row.kept.bars)]
     if passed:
         verb = "passes" if len(passed) == 1 else "pass"
-        return _fastest(passed), f": {_rank(passed)} that {verb} the bar of {share(lowest)}"
+        best = _fastest(passed)
+        return best, f": {_rank(best, passed)} that {verb} the bar of {share(lowest)}"
     return _keeper(rows), f"; no row passes the bar of {share(lowest)}, this one comes closest"
 
 
-def _rank(rows: Sequence[Row]) -> str:
+def _rank(best: Row, rows: Sequence[Row]) -> str:
+    """`the fastest of the 3 rows`; among the fastest where others cannot be told from it."""
     if len(rows) == 1:
         return "the only row"
-    measured = any(isinstance(row.speed.forward.interval, Interval) for row in rows)
-    return f"the {'fastest' if measured else 'smallest'} of the {len(rows)} rows"
+    of = f"of the {len(rows)} rows"
+    if _speedup(best) <= NO_RATIO:
+        return f"the smallest {of}"
+    tied = any(_overlap(row, best) for row in rows if row is not best)
+    return f"among the fastest {of}" if tied else f"the fastest {of}"
 
 
 def _is_worse(row: Row, metric: Metric) -> bool:
@@ -72,15 +78,21 @@ def _fastest(rows: Sequence[Row]) -> Row:
     first = max(rows, key=_speedup)
     if _speedup(first) == NO_RATIO:
         return max(rows, key=_smaller)
-    tied = [row for row in rows if _speedup(row) == _speedup(first) or _overlap(row, first)]
+    tied = [row for row in rows if row is first or _overlap(row, first)]
     return max(tied, key=lambda row: (round(_kept_share(row), 3), _smaller(row), _speedup(row)))
 
 
 def _overlap(row: Row, other: Row) -> bool:
     one, two = row.speed.forward.interval, other.speed.forward.interval
-    if not isinstance(one, Interval) or not isinstance(two, Interval) or row.speed.forward.noise:
+    if not _is_faster(row) or isinstance(one, Absent) or isinstance(two, Absent):
         return False
     return one.low <= two.high and two.low <= one.high
+
+
+def _is_faster(row: Row) -> bool:
+    """Is its ratio one to go by: measured, resolved and outside the noise?"""
+    ratio = row.speed.forward
+    return isinstance(ratio.interval, Interval) and ratio.resolved and not ratio.noise
 
 
 def _kept_share(row: Row) -> float:
@@ -92,10 +104,9 @@ def _keeper(rows: Sequence[Row]) -> Row:
 
 
 def _speedup(row: Row) -> float:
-    ratio = row.speed.forward
-    if isinstance(ratio.interval, Absent) or ratio.noise:
-        return NO_RATIO
-    return ratio.interval.value
+    """The lower bound: a wide interval is no merit."""
+    interval = row.speed.forward.interval
+    return interval.low if isinstance(interval, Interval) and _is_faster(row) else NO_RATIO
 
 
 def _smaller(row: Row) -> float:
@@ -126,7 +137,10 @@ def _speed(row: Row) -> str:
     ratio = row.speed.forward
     if isinstance(ratio.interval, Absent):
         return ""
-    return "the same speed" if ratio.noise else f"{times(ratio.interval.value)}× the speed"
+    if ratio.noise or not ratio.resolved:
+        return "the same speed" if ratio.noise else "a speed that was not resolved"
+    value, bounds = measured(ratio.interval).split(" ", 1)
+    return f"{value}× {bounds} the speed"
 
 
 def _size(row: Row) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from harness.reports.escape import csv_text
 from harness.reports.model import Absent, Figure, Ranged, Ratio, Report, Row
+from harness.reports.study import minutes, per_minute
 from harness.specs import Metric
 
 Field = tuple[str, str]  # column, text
@@ -37,6 +38,8 @@ def _fields(row: Row, report: Report) -> Iterator[Field]:
     yield from _kept(row)
     yield from _size(row)
     yield from _speed(row)
+    yield from _ranged("minutes_over_test_examples", minutes(row, report.examples))
+    yield from _ranged("requests_per_minute", per_minute(row))
     seconds = list(row.training.seconds.values())
     yield "training_s_mean_over_seeds", _number(sum(seconds) / len(seconds)) if seconds else ""
     yield from _figure("training_with_teachers_s", row.training.with_teachers_s)
@@ -73,6 +76,8 @@ def _speed(row: Row) -> Iterator[Field]:
     yield from _ratio("times_faster_request", row.speed.request)
     yield from _ratio("times_throughput", row.speed.throughput)
     yield from _ranged("forward_ms", row.speed.forward_ms)
+    yield from _ranged("request_ms", row.speed.request_ms)
+    yield "requests_timed", str(row.speed.requests)
     yield from _ranged("request_p50_ms", row.speed.p50_ms)
     yield from _ranged("request_p90_ms", row.speed.p90_ms)
     yield from _ranged("throughput_examples_per_s", row.speed.examples_per_s)

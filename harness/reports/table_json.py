@@ -17,7 +17,10 @@ def json_report(report: Report) -> dict[str, Any]:
     """Plain JSON without NaN. Intervals are {value, low, high}, shares for '%'; absent figures {absent: why}."""
     run = report.run
     suite = {name: run["suite"][name] for name in ("name", "title", "set")}
-    parts = ("sentence", "best", "metrics", "rows", "measurements", "problems", "published", "resolution")
+    parts = (
+        "sentence", "best", "metrics", "columns", "examples", "rows", "measurements", "problems", "claims",
+        "published", "theirs", "resolution",
+    )  # fmt: skip
     return {
         "schema": SCHEMA,
         "suite": suite,

@@ -13,6 +13,7 @@ from harness.reports.model import Absent, Figure, Ranged, Ratio, Report, Row
 from harness.statistics import Interval
 
 Lines = list[str]
+UNRESOLVED = " ?"  # after a ratio that its measurement does not resolve
 
 
 class Shown(str):
@@ -103,12 +104,14 @@ def _certain(interval: Interval, places: int, signed: bool) -> str:
 
 
 def ratio_cell(ratio: Ratio, anchor: bool = False) -> Content:
-    """`7.9 [7.6, 8.1]`; `≈ 1` inside the noise; `1` for the anchor."""
+    """`7.9 [7.6, 8.1]`; `≈ 1` inside the noise; `1` for the anchor; a mark where it is too wide to go by."""
     if isinstance(ratio.interval, Absent):
         return ratio.interval
     if anchor:
         return Shown("1")
-    return Shown("≈ 1" if ratio.noise else fmt.measured(ratio.interval))
+    if ratio.noise:
+        return Shown("≈ 1")
+    return Shown(fmt.measured(ratio.interval) + ("" if ratio.resolved else UNRESOLVED))
 
 
 def figure(value: Figure, show: Callable[[float], str] = fmt.significant) -> Content:

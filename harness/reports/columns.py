@@ -1,0 +1,94 @@
+"""The first columns of the main table in a study's own order and units, and its rows that are not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness.reports import format as fmt
+from harness.reports.escape import markdown
+from harness.reports.model import Absent, Figure, Report, Row, Theirs
+from harness.reports.study import millions, minutes, per_minute
+from harness.reports.tables import Content, Shown, figure, header, integer, measured, metric_column
+
+Column = tuple[str, Sequence[Content]]
+NOT_TRAINED = Absent("not trained here")
+UNSAID = Absent("not published")
+NOT_RUN = Absent("published, not run here")
+_HEADERS = {
+    "size": "model file, MiB ↓",
+    "folder": "whole folder, MiB ↓",
+    "minutes": "minutes over the test examples ↓",
+    "examples": "test examples",
+    "per_minute": "requests per minute ↑",
+    "training": "training",
+    "parameters": "parameters, millions",
+}
+_PUBLISHED = {  # column → figure of [[published]]
+    "size": "size_mib",
+    "minutes": "minutes",
+    "examples": "examples",
+    "per_minute": "requests_per_minute",
+    "parameters": "parameters_millions",
+}
+EXTRAPOLATED = ("minutes", "per_minute")
+
+
+def study_columns(report: Report) -> list[Column]:
+    """The columns that the suite's [report] asks for."""
+    return [_column(name, report) for name in report.columns]
+
+
+def _column(name: str, report: Report) -> Column:
+    metric = next((metric for metric in report.metrics if metric.name == name), None)
+    if metric is not None:
+        cells = metric_column([row.quality[name].interval for row in report.rows], metric.unit)
+        return header(metric.name, metric.unit, metric.higher_is_better), cells
+    show: dict[str, Callable[[Row], Content]] = {
+        "size": lambda row: figure(row.size.model_mib, fmt.mib),
+        "folder": lambda row: figure(row.size.folder_mib, fmt.mib),
+        "minutes": lambda row: measured(minutes(row, report.examples)),
+        "examples": lambda _: integer(report.examples),
+        "per_minute": lambda row: measured(per_minute(row)),
+        "training": lambda row: figure(_training(row), fmt.seconds),
+        "parameters": lambda row: figure(millions(row)),
+    }
+    return Shown(_HEADERS[name]), [show[name](row) for row in report.rows]
+
+
+def _training(row: Row) -> Figure:
+    """Seconds of a row's own steps, the mean over its seeds."""
+    seconds = list(row.training.seconds.values())
+    return sum(seconds) / len(seconds) if seconds else NOT_TRAINED
+
+
+def outsiders(report: Report) -> list[Theirs]:
+    """The published models that the suite does not run, where its columns have room for them."""
+    return [row for row in report.theirs if row.axes is None] if report.columns else []
+
+
+def outsider_cells(row: Theirs, report: Report, before: int, after: int) -> list[Content]:
+    """A line of the main table with what was published; `before` and `after`: columns around the study's."""
+    name = Shown(f"*{markdown(row.label)}* (published)")
+    cells = [_published(row, column) for column in report.columns]
+    return [name, *[Shown("")] * (before - 1), *cells, *[NOT_RUN] * after]
+
+
+def _published(row: Theirs, column: str) -> Content:
+    if column == "training":
+        return row.training or UNSAID
+    value = row.figures.get(_PUBLISHED.get(column, column))
+    return UNSAID if value is None else Shown(f"{value:,.10g}")
+
+
+def extrapolation(report: Report) -> str:
+    """What the minutes of the table are made from; nothing without such a column."""
+    if not set(EXTRAPOLATED) & set(report.columns) or isinstance(report.examples, Absent):
+        return ""
+    requests = sorted({row.speed.requests for row in report.rows if row.speed.requests})
+    if not requests:
+        return ""
+    timed, whole = " or ".join(map(fmt.count, requests)), fmt.count(round(report.examples))
+    return (
+        f"Minutes and requests per minute: text to answer, one by one, extrapolated to {whole} test examples from "
+        f"{timed} measured requests."
+    )
