@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from harness.plugins import load_registry
 from harness.rehearse import rehearsal
 from harness.suite import load_suite
 
+STUDIES = ("sberquad", "sberquad-distillation")
 SUITES = sorted((Path(__file__).parents[1] / "suites").glob("*.toml"))
 
 
@@ -51,6 +53,57 @@ def test_the_quickstart_is_offline_and_says_what_it_promises(registry):
         ref for stage in plan.stages.values() for name, ref in stage.inputs.items() if name.startswith("teacher.")
     }
     assert len(teacher_outputs) == 1  # one pass of the teacher feeds every student and seed
+
+
+def read(name, registry):
+    return load_suite(next(path for path in SUITES if path.stem == name), registry)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_a_study_lacks_here_is_named_with_the_ways_to_provide_it(name, registry, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "nothing"))
+    suite = read(name, registry)
+    plan = make_plan(suite, context(registry, tmp_path))
+    checkpoints = {model.params.checkpoint for model in suite.models.values()}
+    assert {missing.hub for missing in plan.missing} == {"kuznetsoffandrey/sberquad", *checkpoints}
+    assert all(len(missing.remedies) == 3 for missing in plan.missing)
+    exact = make_plan(suite, replace(context(registry, tmp_path), weights="random"))
+    assert [missing.hub for missing in exact.missing] == ["kuznetsoffandrey/sberquad"]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_claim_of_a_study_can_be_judged_by_rows_that_are_there(name, registry):
+    suite = read(name, registry)
+    rows = [dict(cell.row) for cell in suite.cells]
+    assert suite.claims
+    for claim in suite.claims:
+        for side in (claim["row"], claim["than"]):
+            assert side in rows or any(row["row"] == side for row in suite.published)
+    for row in suite.published:
+        assert row["row"] in rows or isinstance(row["row"], str)
+
+
+def test_the_eight_rows_of_table_1_come_first_and_agree_with_themselves(registry):
+    suite = read("sberquad", registry)
+    assert [row["row"] for row in suite.published] == [dict(cell.row) for cell in suite.cells[:8]]
+    for row in suite.published:
+        assert row["minutes"] * row["requests_per_minute"] == pytest.approx(row["examples"], rel=0.001)
+    rates = [row["requests_per_minute"] for row in suite.published]
+    assert rates[-1] / rates[0] == pytest.approx(4.6, abs=0.05)  # and not by the 404.46 of the abstract
+    sizes = [row["size_mib"] for row in suite.published]
+    assert sizes[0] / sizes[-1] == pytest.approx(13, abs=0.1)
+    assert "404.46" in suite.published[-1]["note"]
+
+
+def test_the_students_of_the_distillation_study_are_compared_at_equal_budget_too(registry):
+    suite = read("sberquad-distillation", registry)
+    steps = {name: model.train[0] for name, model in suite.models.items()}
+    budgets = {(steps[name].distil, steps[name].loop.epochs) for name in steps if name.startswith("distilbert-")}
+    assert {("finetune", 2), ("finetune", 3), ("kd", 2), ("kd", 3)} <= budgets
+    assert len(steps["distilbert-ensemble"].teacher) == 3
+    outsiders = [row["row"] for row in suite.published if isinstance(row["row"], str)]
+    assert len(outsiders) == 6
+    assert {row["parameters_millions"] for row in suite.published} >= {178, 427, 355, 222, 737, 356, 760, 390, 973, 54}
 
 
 def test_a_task_without_a_sample_cannot_be_rehearsed(registry, tmp_path):
