@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from toy_exports import Made
 from toy_models import toy_arrays, toy_span
 
+from harness import StageError
+from harness_onnx.graph import operators, split_normalisation
 from harness_onnx.runtime import OnnxSession
 from harness_onnx.safety import check_model
 
@@ -89,3 +95,51 @@ def test_token_types_are_read_and_not_baked_in(model_type):
     for case in (arrays, other):
         assert np.abs(spans(made(model_type), "onnx", case) - wanted(made(model_type), case)).max() < 1e-4
     assert np.abs(wanted(made(model_type), arrays) - wanted(made(model_type), other)).max() > 1e-2
+
+
+def test_normalisation_runs_as_the_faster_parts_and_computes_the_same():
+    toy = made("bert")
+    for step in ("onnx", "int8"):
+        counts = operators(onnx.load(toy.file(step)))
+        assert counts["SkipLayerNormalization"] == 0
+        assert counts["LayerNormalization"] == 2 * LAYERS + 1
+
+
+@pytest.mark.parametrize("inputs", [3, 4, 5])
+def test_splitting_a_normalisation_keeps_its_result_and_its_sum(tmp_path, inputs):
+    names = ["x", "skip", "gamma", "beta", "bias"][:inputs]
+    node = helper.make_node(
+        "SkipLayerNormalization", names, ["logits", "", "", "sum"], "n", domain="com.microsoft", epsilon=0.5
+    )
+    twice = helper.make_node("Mul", ["sum", "sum"], ["start_logits"])
+    numbers = np.random.default_rng(0)
+    weights = {name: numbers.normal(size=8).astype(np.float32) for name in names[2:]}
+    graph = helper.make_graph(
+        [node, twice],
+        "graph",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8]) for name in names[:2]],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("logits", "start_logits")],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    feed = {name: numbers.normal(size=(1, 3, 8)).astype(np.float32) for name in names[:2]}
+    fused, split = (
+        onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feed)
+        for made in (model, split_normalisation(copy.deepcopy(model)))
+    )
+    for wanted_output, found in zip(fused, split, strict=True):
+        np.testing.assert_allclose(found, wanted_output, atol=1e-5)
+
+
+def test_the_runtime_does_not_fuse_it_again(monkeypatch):
+    asked = {}
+
+    def session(*_, **options):
+        asked.update(options)
+        raise RuntimeError
+
+    monkeypatch.setattr("harness_onnx.runtime.ort.InferenceSession", session)
+    with pytest.raises(StageError):
+        OnnxSession(made("bert").file("int8"), threads=1)
+    assert asked["disabled_optimizers"] == ["SkipLayerNormFusion"]

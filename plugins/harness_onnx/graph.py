@@ -15,6 +15,8 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DO
 _BYTES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
 _MATRIX_OPS = ("MatMul", "Gemm", "FusedMatMul", "Attention", "LSTM", "GRU")  # operators that multiply by weights
 _LARGEST = 2**31 - 1  # bytes of one protobuf message
+_SKIP = "SkipLayerNormalization"
+_EPSILON = 1e-12  # that operator's default
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
@@ -45,6 +47,37 @@ def bytes_by_kind(model: onnx.ModelProto) -> dict[str, int]:
     for tensor, kind in _weights(model):
         kinds[kind] += math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     return kinds
+
+
+def split_normalisation(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph with additions and LayerNormalization instead of SkipLayerNormalization, in place.
+
+    ONNX Runtime's operator for both is several times slower on CPUs than the two it stands for (1.31; 2 threads of an
+    AVX-512 machine): without it an int8 model of 3 × 312 answers 1.3 to 1.5 times as fast, one of 6 × 768 1.1 to 1.2.
+    """
+    for graph in graphs(model.graph):
+        nodes = [part for node in graph.node for part in _split(node)]
+        graph.ClearField("node")
+        graph.node.extend(nodes)
+    return model
+
+
+def _split(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Inputs of the operator: x, skip, gamma, beta, bias; outputs: the result, two that nobody reads, the sum."""
+    if node.op_type != _SKIP:
+        return [node]
+    given = list(node.input)
+    x, skip, gamma, beta, bias = given + [""] * (5 - len(given))
+    result = node.output[0]
+    total = node.output[3] if len(node.output) > 3 and node.output[3] else f"{result}_sum"
+    epsilon = next((attribute.f for attribute in node.attribute if attribute.name == "epsilon"), _EPSILON)
+    biased = [onnx.helper.make_node("Add", [x, bias], [f"{result}_biased"], f"{node.name}_bias")] if bias else []
+    scales = [gamma, beta] if beta else [gamma]
+    return [
+        *biased,
+        onnx.helper.make_node("Add", [biased[0].output[0] if biased else x, skip], [total], f"{node.name}_sum"),
+        onnx.helper.make_node("LayerNormalization", [total, *scales], [result], node.name, axis=-1, epsilon=epsilon),
+    ]
 
 
 def parameter_counts(model: onnx.ModelProto) -> dict[str, int]:

@@ -44,7 +44,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
     yield CompressorSpec(
         name="onnx",
         summary="ONNX export with graph optimisation",
-        version=1,
+        version=2,
         consumes=("torch",),
         produces="onnx",
         factory="harness_onnx.export:OnnxExport",
@@ -73,7 +73,7 @@ def harness_runtimes() -> Iterator[RuntimeSpec]:
     yield RuntimeSpec(
         name="onnxruntime",
         summary="ONNX Runtime, CPU",
-        version=1,
+        version=2,
         formats=("onnx", "onnx-int8"),
         factory="harness_onnx.runtime:OnnxRuntime",
         libraries=("onnxruntime",),
