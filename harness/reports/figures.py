@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 900, 500
 LEFT, TOP, RIGHT, BOTTOM = 70.0, 44.0, 690.0, 440.0  # of the plot; the legend stands to its right
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f5539")  # told apart by most eyes
 GREY = "#666666"
-LETTER, LINE = 6.3, 13.0  # of 11 px text
+LETTER, LINE = 6.9, 13.0  # of 11 px text
 MARK = 5.0
 _UNSAFE = re.compile(r"[^\w-]")
 
