@@ -1,9 +1,9 @@
 """Drops tokens from a model: rows of its embedding table, entries of its tokenizer; ids follow in the old order.
 
 Embeddings are most of a small model: half of a multilingual BERT, nine tenths of a tiny one. A text whose tokens were
-all kept gets the same rows in the same order, so its answer is the same to the last bit (Abdaoui et al. 2020,
+all kept gets the same rows in the same order, so its answer is the same (Abdaoui et al. 2020,
 https://arxiv.org/abs/2010.05609). Without a list, every text of the training set is such a text at `min_count = 1`, but
-for words that the full vocabulary spells as unknown and the smaller one, in rare cases, does not.
+for words that the full vocabulary gives up as unknown and the smaller one, in rare cases, spells.
 """
 
 from __future__ import annotations
