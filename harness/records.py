@@ -276,7 +276,9 @@ def _artifact(planned: CellPlan, store: Store) -> Json | None:
     last = store.entry(planned.artifact.key) if planned.artifact else None
     if built is None or last is None:
         return None
-    counts = {n: built.facts.get(n) for n in ("parameters", "parameters_without_embeddings", "vocab_size")}
+    made = [built, *(entry for key in planned.compress if (entry := store.entry(key)))]
+    names = ("parameters", "parameters_without_embeddings", "vocab_size")
+    counts = {n: next((e.facts[n] for e in reversed(made) if n in e.facts), None) for n in names}
     return {"sizes": last.facts.get("sizes"), **counts}
 
 

@@ -33,8 +33,10 @@ def rehearsal(suite: Suite, registry: Registry) -> Suite:
 
 
 def _miniature(model: ModelConfig, registry: Registry) -> ModelConfig:
-    overrides = registry.student(model.use).miniature
-    return replace(model, params=_merged(model.params, overrides), train=tuple(_short(step) for step in model.train))
+    small = replace(model, train=tuple(_short(step) for step in model.train))
+    if "layers_of" in model.init:  # its sizes are those of the other model, whose miniature may have a single layer
+        return replace(small, init={**model.init, "keep": [0]})
+    return replace(small, params=_merged(model.params, registry.student(model.use).miniature))
 
 
 def _short(step: StepConfig) -> StepConfig:

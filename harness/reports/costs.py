@@ -138,7 +138,7 @@ def size_section(report: Report) -> Lines:
         Shown("without embeddings"),
         *(Shown(f"{markdown(kind)}, MiB") for kind in kinds),
     ]
-    note = "MiB: 2^20 bytes. × smaller: model files. Parameters: of the model before compression."
+    note = "MiB: 2^20 bytes. × smaller: model files. Parameters: of the model, less what its compressors removed."
     return section("Size", table(headers, rows, "l" + "r" * (len(headers) - 1)), [note, ""])
 
 

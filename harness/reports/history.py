@@ -52,7 +52,7 @@ def _spec(use: str, registry: Registry) -> CompressorSpec | None:
 
 
 def _worst(parities: Sequence[Json]) -> dict[str, float]:
-    names = parities[0] if parities else ()
+    names = [name for name in (parities[0] if parities else ()) if all(name in parity for parity in parities)]
     return {name: WORST.get(name, max)(parity[name] for parity in parities) for name in names}
 
 

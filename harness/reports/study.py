@@ -98,6 +98,6 @@ def per_minute(row: Row) -> Ranged:
 
 
 def millions(row: Row) -> Figure:
-    """Parameters before compression."""
+    """Parameters, less what compressors removed."""
     count = row.size.parameters
     return count if isinstance(count, Absent) else count / 1e6

@@ -41,6 +41,7 @@ _SECTIONS = (
     "measure",
     "report",
     "published",
+    "study",
     "claims",
 )
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")

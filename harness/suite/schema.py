@@ -171,6 +171,15 @@ class ReportTable(Params):
     columns: tuple[str, ...] = ()
 
 
+class StudyTable(Params):
+    """`[study]`: what all of `[[published]]` and `[[claims]]` have in common unless they say otherwise."""
+
+    source: Text | None = None  # leads the `source` of each: "…, Table 1"
+    split: Text | None = None
+    metric: Text | None = None
+    hardware: Text | None = None
+
+
 class PublishedTable(Params):
     """One of `[[published]]` without its figures. `row`: axes of the matrix, or the name of an outsider."""
 

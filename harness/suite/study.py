@@ -11,9 +11,10 @@ from harness.specs import TaskSpec
 from harness.suite.components import Reader, split
 from harness.suite.locate import Loc
 from harness.suite.problems import not_among, typed, unknown_key, words
-from harness.suite.schema import ClaimTable, PublishedTable, ReportTable
+from harness.suite.schema import ClaimTable, PublishedTable, ReportTable, StudyTable
 from harness.suite.types import BARS, COLUMNS, FIGURES, QUANTITIES, REMARKS, TIMES
 
+_WORDS = ("split", "metric", "hardware")
 _CHECKABLE = ("row", "than", "quantity", *BARS)
 
 
@@ -37,8 +38,9 @@ class _Names:
 
 
 def read_study(reader: Reader, task: TaskSpec | None, axes: Sequence[str] | None, chains: Sequence[str]) -> Study:
-    """`[report]`, `[[published]]` and `[[claims]]`."""
+    """`[report]`, `[study]`, `[[published]]` and `[[claims]]`."""
     published, claims = _tables(reader, "published"), _tables(reader, "claims")
+    common = reader.problems.check(StudyTable, reader.document.get("study", {}), ("study",)) or StudyTable()
     outsiders = [table["row"] for table in published.values() if isinstance(table.get("row"), str)]
     metrics = [metric.name for metric in task.metrics] if task else None
     names = _Names(axes, {"model": reader.models, "compress": chains}, metrics, list(dict.fromkeys(outsiders)))
@@ -46,7 +48,18 @@ def read_study(reader: Reader, task: TaskSpec | None, axes: Sequence[str] | None
         _check_published(reader, table, ("published", index), names)
     for index, table in claims.items():
         _check_claim(reader, table, ("claims", index), names)
-    return Study(_columns(reader, names), tuple(published.values()), tuple(claims.values()))
+    return Study(
+        columns=_columns(reader, names),
+        published=tuple(_of_study(table, common, _WORDS) for table in published.values()),
+        claims=tuple(_of_study(table, common, ()) for table in claims.values()),
+    )
+
+
+def _of_study(table: Mapping[str, Any], study: StudyTable, shared: Sequence[str]) -> dict[str, Any]:
+    """A table with what the study says for all; its own `source` is a place in the study's."""
+    lead = {} if study.source is None else {"source": f"{study.source}, {table.get('source', '')}"}
+    common = {name: value for name in shared if (value := getattr(study, name)) is not None}
+    return {**common, **table, **lead}
 
 
 def _columns(reader: Reader, names: _Names) -> tuple[str, ...]:
