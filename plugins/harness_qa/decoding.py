@@ -106,7 +106,7 @@ def _spans(output: SpanOutput, scores: np.ndarray, places: np.ndarray | list[int
 
 
 def _log_normaliser(output: SpanOutput) -> float:
-    """log Σ exp(start) + log Σ exp(end) over context tokens; 0 where there are none."""
+    """Log Σ exp(start) + log Σ exp(end) over context tokens; 0 where there are none."""
     logits = output.logits[output.places[:, 0] >= 0].astype(np.float64)  # [T', 2]
     if not len(logits):
         return 0.0

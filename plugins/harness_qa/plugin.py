@@ -39,7 +39,7 @@ class QaParams(Params):
         None, min_length=1, max_length=1, description="of CSV columns; default: tab for .tsv, else read off the header"
     )
     test_from: Literal["test", "validation"] = Field(
-        "test", description="which files are the test split; with 'validation', files named test are left out"
+        "test", description="the file that is the test split; with 'validation', the file named test is left out"
     )
     dev: Size = Field(0.05, description="size of a dev split cut here, in questions: a count, or a share of the whole")
     test: Size = Field(
@@ -55,7 +55,7 @@ class SberQuadParams(QaParams):
     """The same for SberQuAD, whose test answers are not public: its validation split is what studies report."""
 
     test_from: Literal["test", "validation"] = Field(
-        "validation", description="which files are the test split; with 'validation', files named test are left out"
+        "validation", description="the file that is the test split; with 'validation', the file named test is left out"
     )
     dev: Size = Field(0.02, description="size of a dev split cut from train, in questions: a count, or a share of it")
 
@@ -74,6 +74,7 @@ def harness_tasks() -> Iterable[TaskSpec]:
         default_source="hub:kuznetsoffandrey/sberquad",
         offline_folder="sberquad",
         sample_source="bundled:harness_qa/data/sample",
+        classes=lambda params: None,
         reference="https://arxiv.org/abs/1912.09723",
     )
     yield TaskSpec(
@@ -85,5 +86,6 @@ def harness_tasks() -> Iterable[TaskSpec]:
         factory="harness_qa.task:QuestionAnswering",
         params=QaParams,
         sample_source="bundled:harness_qa/data/sample",
+        classes=lambda params: None,
         reference="https://arxiv.org/abs/1606.05250",
     )

@@ -21,7 +21,7 @@ _LISTED = 5
 
 @dataclass(frozen=True)
 class Answer:
-    """A gold answer as it was written, and where it begins without the spaces at its edges; None: not in the context."""
+    """A gold answer as it was written, and where it begins without its edge spaces; None: not in the context."""
 
     text: str
     begin: int | None
@@ -122,9 +122,7 @@ def _objects(path: Path, parent: object, place: str, name: str) -> Iterator[tupl
 # --------------------------------------------------------------------------------------------------------- questions
 
 
-def read_questions(
-    tables: Mapping[str, Table], roles: Mapping[str, Role | None], notes: Notes
-) -> list[Question]:
+def read_questions(tables: Mapping[str, Table], roles: Mapping[str, Role | None], notes: Notes) -> list[Question]:
     """All questions of the tables. `roles`: of each file.
 
     Ids are those of the files, as text; where one occurs in two roles, all are led by their role. AssetError on a

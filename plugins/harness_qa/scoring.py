@@ -98,7 +98,7 @@ def sample(prediction: str, golds: Sequence[str], question: str, context: str) -
 
 
 def weighted_means(samples: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """samples [n, 7], weights [r, n] → {'f1', 'em', 'f1_unicode', 'em_unicode'}: [r] in [0, 1]; nan for no weight."""
+    """Samples [n, 7], weights [r, n] → {'f1', 'em', 'f1_unicode', 'em_unicode'}: [r] in [0, 1]; nan for no weight."""
     weights = np.asarray(weights, dtype=np.float64)
     total = weights.sum(axis=1, keepdims=True)
     sums = weights @ samples[:, :4]  # [r, 4]
@@ -108,7 +108,7 @@ def weighted_means(samples: np.ndarray, weights: np.ndarray) -> dict[str, np.nda
 
 
 def slices(samples: np.ndarray) -> Facts:
-    """samples [n, 7] → {slice: {value: {"examples", "em", "f1"}}}, values with examples only, in their natural order."""
+    """Samples [n, 7] → {slice: {value: {"examples", "em", "f1"}}}; values that occur, in their natural order."""
     words = list(QUESTION_WORDS)
     columns = {
         "question word": [words[int(code)] for code in samples[:, 4]],
@@ -118,7 +118,9 @@ def slices(samples: np.ndarray) -> Facts:
     order = {name: index for index, name in enumerate([*words, *_names(ANSWER_WORDS, "words")])}
     order |= {name: index for index, name in enumerate(_names(CONTEXT_CHARACTERS, "characters"))}
     return {
-        name: {value: _slice(samples[np.array(values) == value]) for value in sorted(set(values), key=order.__getitem__)}
+        name: {
+            value: _slice(samples[np.array(values) == value]) for value in sorted(set(values), key=order.__getitem__)
+        }
         for name, values in columns.items()
     }
 
