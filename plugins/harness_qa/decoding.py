@@ -86,7 +86,7 @@ def _scores(output: SpanOutput) -> np.ndarray:
     logits = output.logits.astype(np.float64)  # [T, 2]
     logits[nulls] = -np.inf
     size = len(logits)
-    ends = np.concatenate([logits[:, 1], np.full(LONGEST - 1, -np.inf)])
+    ends = np.concatenate([logits[:, 1], np.full(LONGEST, -np.inf)])
     scores: np.ndarray = logits[:, :1] + sliding_window_view(ends, LONGEST)[:size]
     tokens = np.arange(size)
     left = np.append(nulls, size)[np.searchsorted(nulls, tokens, side="right")] - tokens  # [T], to the window's end
