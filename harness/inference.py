@@ -76,12 +76,10 @@ class Answerer:
                 progress(done, len(windows))
         return said
 
-    def predict(
-        self, examples: Sequence[Example], batch_size: int, progress: Callable[[int, int], None] | None = None
-    ) -> list[Any]:
+    def predict(self, examples: Sequence[Example], batch_size: int) -> list[Any]:
         """Raw outputs per example in the given order, as `Task.samples` takes them."""
         windows = self.encode(examples)
-        return self.rules.join(windows, self.say(windows, batch_size, progress), len(examples))
+        return self.rules.join(windows, self.say(windows, batch_size), len(examples))
 
 
 def load_answerer(folder: Path, task_name: str, registry: Registry, threads: int) -> Answerer:

@@ -190,6 +190,7 @@ def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Ou
         "retry": f"{facts.command} --only {shlex.quote(planned.cell.id)}",
         "quality": _quality(score, store) if score else None,
         "artifact": _artifact(planned, store),
+        "predict": _facts(planned.predict, store) if planned.predict and store.entry(planned.predict) else None,
         "train": [_train(key, store) for key in planned.train if store.entry(key)],
         "compress": [_facts(key, store) for key in planned.compress if store.entry(key)],
         "measure": measure,

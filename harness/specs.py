@@ -205,6 +205,7 @@ class Encoded:
     length: int
     example: int | None = None  # position of the input it was cut from; None: one window per input, in order
     places: np.ndarray | None = None  # span: int32 [length, 2], first character and last + 1 in the context; else -1
+    cut: bool = False  # was a part of the text, or of the question, too long for any window?
 
 
 @dataclass(frozen=True)

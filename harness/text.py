@@ -54,15 +54,16 @@ class TokenizerEncoder:
     def encode(self, inputs: Sequence[Any], head: Head) -> list[Encoded]:
         """Texts, or pairs for the span head → windows of 1 to max_length ids; no token at all is the unknown one."""
         if head == "sequence":
-            return [self._text(item.ids) for item in self._tokenizer.encode_batch(list(inputs))]
+            return [self._text(item) for item in self._tokenizer.encode_batch(list(inputs))]
         if head == "span":
             return self._pairs(inputs)
         msg = f"this encoder reads for the heads 'sequence' and 'span', not for '{head}'"
         raise StageError(msg)
 
-    def _text(self, ids: list[int]) -> Encoded:
-        array = np.array(ids or [self._unknown], dtype=np.int64)
-        return Encoded({"input_ids": array, "attention_mask": np.ones_like(array)}, len(array))
+    def _text(self, encoding: Any) -> Encoded:
+        array = np.array(encoding.ids or [self._unknown], dtype=np.int64)
+        arrays = {"input_ids": array, "attention_mask": np.ones_like(array)}
+        return Encoded(arrays, len(array), cut=bool(encoding.overflowing))
 
     def _pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
         self._tokenizer.no_truncation()
@@ -98,7 +99,8 @@ class TokenizerEncoder:
         where = np.full((len(window), 2), -1, dtype=np.int32)
         start = len(frame.before) + len(first) + len(frame.between)
         where[start : start + len(ids)] = places
-        return Encoded({name: arrays[name] for name in self.pad}, len(window), example, where)
+        cut = len(question) > len(first)
+        return Encoded({name: arrays[name] for name in self.pad}, len(window), example, where, cut)
 
 
 _Stretch = tuple[np.ndarray, np.ndarray]  # ids int64 [n], places int32 [n, 2]

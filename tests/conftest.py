@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ class Project:
     """A working folder with a suite, in which commands run as a person's would."""
 
     folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)  # HARNESS_… and the like
 
     def write(self, text: str, name: str = "toys.toml") -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -57,7 +59,13 @@ class Project:
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, (TOY, os.environ.get("PYTHONPATH"))))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HARNESS_")}
-        return {**kept, "PYTHONPATH": path, "TOY_RAN": str(self.folder / "ran.txt"), "HF_HUB_OFFLINE": "1"}
+        return {
+            **kept,
+            "PYTHONPATH": path,
+            "TOY_RAN": str(self.folder / "ran.txt"),
+            "HF_HUB_OFFLINE": "1",
+            **self.variables,
+        }
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A command in the background."""
@@ -69,7 +77,7 @@ class Project:
     def harness(self, *words: str, code: int = 0) -> Outcome:
         """A command, run to its end; its exit code is checked."""
         process = self.start(*words)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
         return Outcome(process.returncode, out, err)
 

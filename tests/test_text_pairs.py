@@ -88,6 +88,9 @@ def test_a_question_longer_than_a_window_leaves_half_of_it_to_the_context(wordpi
     windows = encoder(wordpiece, 16, 4).encode([(" ".join(TEXTS), "у реки стоит что")], "span")
     assert all(window.length <= 16 for window in windows)
     assert all((window.places[:, 0] >= 0).any() for window in windows)
+    assert all(window.cut for window in windows)
+    assert not any(window.cut for window in encoder(wordpiece, 16, 4).encode([("что", "у реки")], "span"))
+    assert [one.cut for one in encoder(wordpiece, 16).encode([" ".join(TEXTS), "река"], "sequence")] == [True, False]
 
 
 @pytest.mark.parametrize(("question", "context"), [("", "у реки"), ("что", ""), ("", ""), ("что", "   "), ("☃", "☃ ☃")])

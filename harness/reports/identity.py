@@ -21,7 +21,20 @@ def data_section(report: Report) -> Lines:
         f"Task {markdown(task['name'])}: {markdown(task['summary'])}. Texts are cut at {task['max_length']} tokens."
     )
     blocks = [_source(data) for data in task["data"]]
-    return section("Data", [summary, ""], *blocks)
+    return section("Data", [summary, ""], _cut(report), *blocks)
+
+
+def _cut(report: Report) -> Lines:
+    """Which rows did not read all of every test example; a question counts that fills more than half a window."""
+    counts: dict[int, list[str]] = {}
+    for row in report.rows:
+        if row.cut:
+            counts.setdefault(row.cut, []).append(markdown(row.label))
+    tests = next((data["counts"]["test"] for data in report.run["task"]["data"] if "test" in data["counts"]), 0)
+    return bullets(
+        f"{fmt.count(count)} of {fmt.count(tests)} test examples were cut for {', '.join(labels)}."
+        for count, labels in counts.items()
+    )
 
 
 def _source(data: Mapping[str, Any]) -> Lines:

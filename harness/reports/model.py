@@ -132,6 +132,7 @@ class Row:
     steps: tuple[Step, ...]
     training: Training
     details: Json  # of the first scored seed: per class, confusion
+    cut: int  # test examples of which a part was too long to be read
 
 
 @dataclass(frozen=True, kw_only=True)

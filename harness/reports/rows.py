@@ -167,6 +167,7 @@ class _Context:
             steps=history.steps(cells, label(axes), self.registry),
             training=history.training(cells, self._trainings),
             details=details[0] if details else {},
+            cut=max((cell["predict"].get("cut", 0) for cell in cells if cell.get("predict")), default=0),
         )
 
     def _quality(self, axes: Axes) -> dict[str, Score]:

@@ -15,6 +15,9 @@ def run(work: Work) -> Facts:
     examples = read_examples(work.inputs["data"])
     answerer = load_answerer(work.inputs["artifact"], work.options["task"]["use"], work.registry, work.threads)
     size = int(work.stage.params.get("batch", BATCH))
-    outputs = answerer.predict(examples, size, lambda done, total: work.progress(done, total, "windows"))
+    windows = answerer.encode(examples)
+    said = answerer.say(windows, size, lambda done, total: work.progress(done, total, "windows"))
+    outputs = answerer.rules.join(windows, said, len(examples))
     write_predictions(work.out / "out", [example["id"] for example in examples], outputs)
-    return {"examples": len(examples), "batch": size}
+    cut = {at if window.example is None else window.example for at, window in enumerate(windows) if window.cut}
+    return {"examples": len(examples), "windows": len(windows), "cut": len(cut), "batch": size}

@@ -32,7 +32,7 @@ class FileEncoder:
 
     def _encoded(self, encoding: Any) -> Encoded:
         arrays = {name: np.array(getattr(encoding, _FIELDS[name]), np.int64) for name in self.pad}  # each [length]
-        return Encoded(arrays=arrays, length=len(encoding.ids))
+        return Encoded(arrays=arrays, length=len(encoding.ids), cut=bool(encoding.overflowing))
 
 
 def load(folder: Path) -> FileEncoder:
