@@ -16,6 +16,11 @@ class TrimParams(Params):
         None, description="file with one token a line, to keep exactly those; default: the tokens of the training texts"
     )
     min_count: int = Field(1, ge=1, description="without `keep`: how often a token must occur; each text counts once")
+    spell: int = Field(
+        3,
+        ge=1,
+        description="without `keep`: tokens of up to so many characters stay, to spell words unseen in training",
+    )
 
 
 @hookimpl

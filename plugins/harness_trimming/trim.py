@@ -58,13 +58,13 @@ class VocabTrim:
 
 
 def _wanted(request: CompressRequest, full: Vocabulary, texts: Sequence[str]) -> tuple[set[str], Facts]:
-    """The tokens of the list, or those that the training texts need, and every character of theirs."""
+    """The tokens of the list, or those that the training texts need, and short ones to spell unseen words with."""
     if "keep" in request.assets:
         return _listed(request.assets["keep"], full)
     tokenizer = full.tokenizer()
     counts = count_tokens(tokenizer, texts)
     found = {token for token, at in full.ids().items() if counts[at] >= request.params.min_count}
-    return found | full.characters(alphabet(tokenizer, texts)), {}
+    return found | full.pieces(alphabet(tokenizer, texts), request.params.spell), {}
 
 
 def _listed(file: Path, full: Vocabulary) -> tuple[set[str], Facts]:

@@ -7,7 +7,7 @@ token is reached by merging others, so that no token can go without changing how
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,11 @@ class Vocabulary:
         found |= set() if self.model["unk_id"] is None else {names[self.model["unk_id"]]}
         return found | (_BYTES & set(scores) if self.model.get("byte_fallback") else set())
 
-    def characters(self, alphabet: Iterable[str]) -> set[str]:
-        """The tokens that are one of these characters, at the start of a word or inside it."""
+    def pieces(self, alphabet: set[str], longest: int) -> set[str]:
+        """The tokens of at most `longest` characters, all of these ones, at the start of a word or inside it."""
         prefix = self.model.get("continuing_subword_prefix", "")
-        return {spelled for character in alphabet for spelled in (character, f"{prefix}{character}")} & set(self.ids())
+        bare = {token: token.removeprefix(prefix) if prefix else token for token in self.ids()}
+        return {token for token, text in bare.items() if 0 < len(text) <= longest and alphabet.issuperset(text)}
 
     def trimmed(self, keep: set[str]) -> tuple[Vocabulary, dict[int, int]]:
         """Without the tokens that are not in `keep`; the second value is old id → new id, in the order of both."""
