@@ -88,10 +88,25 @@ def of_training(folder: Path) -> str:
     return digest(np.array(result.curve["loss"]), np.array(result.curve["rate"]) * 100)
 
 
+def asked(task, rng) -> np.ndarray:
+    """Samples of forty questions about two windows of words, answered at random: decoding and scoring together."""
+    from harness.specs import SpanOutput
+
+    context = "Анна живёт в Твери , «Борис» — в Туле ."
+    begins = [0, *(at + 1 for at, sign in enumerate(context) if sign == " ")]
+    places = [(begin, begin + len(context[begin:].split()[0])) for begin in begins]
+    windows = np.array([(-1, -1), *places[:6], (-1, -1), *places[3:]], dtype=np.int32)
+    answer = {"text": "Твери", "begin": context.index("Твери")}
+    example = {"id": "1", "context": context, "question": "где живёт Анна?", "answers": [answer]}
+    outputs = [SpanOutput(windows, rng.normal(size=(len(windows), 2)).astype(np.float32)) for _ in range(40)]
+    return task.samples([example] * 40, outputs, ("start", "end"))
+
+
 def of_task(spec) -> str:
     rng = np.random.default_rng(0)
-    samples = rng.integers(0, 3, size=(40, 2)).astype(float)
-    found = spec.load().metrics(samples, rng.integers(0, 3, size=(5, 40)), ("a", "b", "c"))
+    task = spec.load()
+    samples = asked(task, rng) if spec.head == "span" else rng.integers(0, 3, size=(40, 2)).astype(float)
+    found = task.metrics(samples, rng.integers(0, 3, size=(5, 40)), ("a", "b", "c"))
     return digest(*(found[name] for name in sorted(found)))
 
 

@@ -230,6 +230,17 @@ def test_rare_tokens_go_and_their_words_are_spelled(source):
     assert len(tokenizer.encode("инженер", add_special_tokens=False).ids) > 1
 
 
+def test_short_tokens_stay_to_spell_words_unseen_in_training(source):
+    folder = source()
+    sizes = [trim(folder, texts=["мост построил инженер"], spell=longest)["vocab_size"] for longest in (1, 2, 5)]
+    assert sizes == sorted(set(sizes))
+    full = read_tokenizer(folder)
+    short = {token for token in full.get_vocab() if 0 < len(token.removeprefix("##")) <= 5}
+    known = {token for token in short if set(token.removeprefix("##")) <= set("мост построил инженер")}
+    kept = Tokenizer.from_file(str(folder.parent / "out" / "tokenizer.json")).get_vocab()
+    assert known <= set(kept)
+
+
 def test_a_list_keeps_its_tokens_and_no_others(source, tmp_path):
     folder = source()
     (tmp_path / "keep.txt").write_text("мост\nкто\r\n\nнет такого\n", encoding="utf-8")

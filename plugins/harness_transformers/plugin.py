@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from harness import Params, StudentSpec, hookimpl
 from harness_transformers.architectures import KNOWN
 
-_DIMENSIONS = frozenset({"model_type", "hidden_size", "layers", "heads", "intermediate", "vocab_size"})
+_DIMENSIONS = frozenset({"model_type", "hidden_size", "layers", "heads", "intermediate", "vocab_size", "init_std"})
 
 
 class TransformerParams(Params):
@@ -28,6 +28,12 @@ class TransformerParams(Params):
         True,
         description="of a tokenizer trained here, or of a vocab.txt that comes alone; "
         "of a checkpoint known by name under --weights random: as that checkpoint does, unless set",
+    )
+    init_std: float = Field(
+        0.02,
+        gt=0,
+        le=1,
+        description="spread of the weights drawn; about 1/√hidden_size lets a narrow model learn faster",
     )
     dropout: float | None = Field(None, ge=0, lt=1, description="default: the checkpoint's, or 0.1")
 

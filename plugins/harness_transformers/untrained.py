@@ -35,6 +35,7 @@ def from_dimensions(request: BuildRequest, tokenizer: Tokenizer) -> PreTrainedCo
         num_attention_heads=params.heads,
         max_position_embeddings=request.max_length + position_offset(params.model_type, pad),
         pad_token_id=pad,
+        initializer_range=params.init_std,
         **names,
     )
     return told(config, request)
