@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bucketing, overhead, planning, quickstart, scoring, startup
+from benchmarks import bucketing, overhead, parity, planning, quickstart, scoring, startup
 
 ALL = {
     "startup": startup,
@@ -12,6 +12,7 @@ ALL = {
     "overhead": overhead,
     "bucketing": bucketing,
     "scoring": scoring,
+    "parity": parity,
     "quickstart": quickstart,
 }
 

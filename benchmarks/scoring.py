@@ -42,7 +42,7 @@ def run() -> Iterator[str]:
         return
     torch.set_num_threads(THREADS)
     registry = load_registry()
-    examples = _questions(Path(root) / "xquad" / "xquad.ru.json", int(os.environ.get("QUESTIONS", "0")) or None)
+    examples = questions(Path(root) / "xquad" / "xquad.ru.json", int(os.environ.get("QUESTIONS", "0")) or None)
     with tempfile.TemporaryDirectory() as scratch:
         torch_folder, onnx_folder = _artifacts(
             Path(scratch), Path(root) / "vocabs" / "ruBert.vocab.txt", registry, examples
@@ -55,7 +55,7 @@ def run() -> Iterator[str]:
         yield f"ONNX int8, window by window: {usual_s / int8_s:.2f}× as fast ({int8_s:.0f} s)"
 
 
-def _questions(path: Path, count: int | None) -> list[Example]:
+def questions(path: Path, count: int | None) -> list[Example]:
     document = json.loads(path.read_text(encoding="utf-8"))
     asked = [(q, p["context"]) for a in document["data"] for p in a["paragraphs"] for q in p["qas"]]
     return [
@@ -81,12 +81,12 @@ def _artifacts(scratch: Path, vocabulary: Path, registry: Registry, examples: li
                 )
             )  # fmt: skip
         else:
-            _compress(name, folders["torch" if name == "onnx" else "onnx"], folder, registry, examples)
+            compress(name, folders["torch" if name == "onnx" else "onnx"], folder, registry, examples)
         Artifact(format=name, student="transformer", head="span", labels=labels, max_length=LENGTH).write(folder)
     return folders["torch"], folders["onnx-int8"]
 
 
-def _compress(name: str, source: Path, out: Path, registry: Registry, examples: list[Example]) -> None:
+def compress(name: str, source: Path, out: Path, registry: Registry, examples: list[Example]) -> None:
     spec, answerer = registry.compressor(name), load_answerer(source, "qa", registry, THREADS)
     student = registry.student("transformer")
     spec.load().compress(
