@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 DATA = Path(__file__).parent / "data"
 SIZES = {  # texts, QUESTIONS questions each
-    "reading": {"train": 1030, "dev": 40, "test": 110},
+    "reading": {"train": 2100, "dev": 80, "test": 200},
     "sample": {"train": 14, "dev": 4, "test": 4},
 }
 QUESTIONS = 3  # about a text
