@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 
@@ -59,4 +60,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def printable(line: str) -> str:
     """`line` with control characters written out: third-party names and values never steer a terminal."""
-    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    return line if line.isprintable() else "".join(_shown(sign) for sign in line)
+
+
+def _shown(sign: str) -> str:
+    if unicodedata.category(sign) == "Zs":
+        return " "
+    return sign if sign.isprintable() else repr(sign)[1:-1]

@@ -85,7 +85,10 @@ class TokenizerEncoder:
 
     def _windows(self, question: int, ids: np.ndarray, places: np.ndarray, frame: int) -> Iterator[_Stretch]:
         """Stretches of a context's tokens, from its start to its end, each as long as there is room for."""
-        room = max(1, self._max_length - frame - min(question, self._max_length // 2))
+        room = self._max_length - frame - min(question, self._max_length // 2)
+        if room < 1:
+            msg = f"max_length = {self._max_length} has no room for a question, a context and {frame} special tokens"
+            raise StageError(msg)
         step = room - min(self._doc_stride, room // 2)
         for start in range(0, max(1, len(ids) - room + step), step):
             yield ids[start : start + room], places[start : start + room]

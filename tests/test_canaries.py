@@ -94,7 +94,7 @@ def asked(task, rng) -> np.ndarray:
 
     context = "Анна живёт в Твери , «Борис» — в Туле ."
     begins = [0, *(at + 1 for at, sign in enumerate(context) if sign == " ")]
-    places = [(begin, begin + len(context[begin:].split()[0])) for begin in begins]
+    places = [(begin, begin + len(context[begin:].split(maxsplit=1)[0])) for begin in begins]
     windows = np.array([(-1, -1), *places[:6], (-1, -1), *places[3:]], dtype=np.int32)
     answer = {"text": "Твери", "begin": context.index("Твери")}
     example = {"id": "1", "context": context, "question": "где живёт Анна?", "answers": [answer]}

@@ -143,6 +143,14 @@ def test_equal_tokens_give_the_teacher_bit_for_bit(tokens, seed):
     assert (taught.logits[:, ~taught.covered] == MASKED).all()
 
 
+def test_tokens_that_share_a_place_are_the_identity_too():
+    """Bytes of one character stand at one place; a teacher with the same tokenizer teaches each of them."""
+    places = [(0, 1), (1, 2), (1, 2), (1, 2), (2, 3)]
+    teacher = output(places)
+    taught = align(teacher, window(places))
+    assert (taught.logits[:, [0, 4, 5, 6, 7, 8]] == teacher.logits.T).all()
+
+
 def test_several_teacher_tokens_add_up_in_one_student_token():
     teacher = output([(0, 2), (2, 5)])
     taught = align(teacher, window([(0, 5)]))

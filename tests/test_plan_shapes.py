@@ -266,10 +266,10 @@ def test_chain_shares_its_prefix_and_calibrates_on_train(folder: Path) -> None:
     assert measured.exclusive
 
 
-def test_no_stage_but_score_and_its_predictions_reads_test(folder: Path) -> None:
+def test_no_stage_that_selects_reads_test(folder: Path) -> None:
     plan = plan_of(HEAD.format(anchor="big", head="token") + CHAINS, folder)
     readers = {s.kind for s in plan.stages.values() for ref in s.inputs.values() if ref.output == "test"}
-    assert readers == {"predict", "score"}
+    assert readers == {"predict", "score", "measure"}  # what is scored is timed, and timing selects nothing
 
 
 def test_random_weights_train_and_score_nothing(folder: Path) -> None:

@@ -93,6 +93,11 @@ def test_a_question_longer_than_a_window_leaves_half_of_it_to_the_context(wordpi
     assert [one.cut for one in encoder(wordpiece, 16).encode([" ".join(TEXTS), "река"], "sequence")] == [True, False]
 
 
+def test_a_window_without_room_is_said(wordpiece):
+    with pytest.raises(StageError, match="max_length = 6 has no room"):
+        encoder(wordpiece, 6).encode([(TEXTS[0], TEXTS[1])], "span")
+
+
 @pytest.mark.parametrize(("question", "context"), [("", "у реки"), ("что", ""), ("", ""), ("что", "   "), ("☃", "☃ ☃")])
 def test_empty_texts_are_windows(wordpiece, question, context):
     windows = encoder(wordpiece).encode([(question, context)], "span")

@@ -83,11 +83,13 @@ def _asked(head: Head, texts: tuple[str, ...], question: str | None, context: st
         if texts or (question is None) != (context is None):
             msg = "this suite answers questions: give --question and --context, or JSON lines with both on stdin"
             raise SuiteError(msg)
-        return _questions() if question is None else iter([{"question": question, "context": context or ""}])
+        return (
+            _questions() if question is None else iter([{"question": whole(question), "context": whole(context or "")}])
+        )
     if question is not None or context is not None:
         msg = "this suite answers texts: give --text, or one text per line of stdin"
         raise SuiteError(msg)
-    return ({"text": text} for text in texts or _lines())
+    return ({"text": whole(text)} for text in texts or _lines())
 
 
 def _questions() -> Iterator[Fields]:
@@ -104,7 +106,12 @@ def _text(found: Mapping[str, object], name: str) -> str:
     value = found[name]
     if not isinstance(value, str):
         raise TypeError(name)
-    return value
+    return whole(value)
+
+
+def whole(text: str) -> str:
+    """Without lone surrogates, which nothing can encode."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _lines() -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.errors import AssetError, printable
 from harness.specs import Example, Prepared, Source, Task, TaskSpec
 
 FIRST_WORDS = 10
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 SHOWN = 160  # characters of a field
 
 
@@ -70,16 +72,23 @@ def _short(value: object) -> str:
 
 
 def _lengths(prepared: Prepared) -> list[str]:
-    """Mean characters and words of every field that is text; of a list of answers, of the first."""
+    """Mean characters and tokens (words and signs) of every field that is text; of a list of answers, of the first.
+
+    A text that several examples share counts once, where it is one that they are about.
+    """
     fields: dict[str, list[str]] = {}
     for example in _all(prepared):
         for name, text in _texts(example):
             fields.setdefault(name, []).append(text)
     lines = [
-        f"  {name:12} {fmean(map(len, texts)):8.1f} characters {fmean(len(text.split()) for text in texts):8.1f} words"
-        for name, texts in fields.items()
+        _length(name, list(dict.fromkeys(texts)) if name == "context" else texts) for name, texts in fields.items()
     ]
     return ["mean lengths:", *lines]
+
+
+def _length(name: str, texts: Sequence[str]) -> str:
+    tokens = fmean(len(_TOKEN.findall(text)) for text in texts)
+    return f"  {name:12} {fmean(map(len, texts)):8.1f} characters {tokens:8.1f} tokens"
 
 
 def _texts(example: Mapping[str, object]) -> Iterator[tuple[str, str]]:

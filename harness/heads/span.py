@@ -66,9 +66,9 @@ class SpanRules:
         return said.logits
 
     def best(self, said: SpanOutput) -> tuple[int, ...]:
-        """The likeliest start and the likeliest end."""
+        """The likeliest first character and the likeliest last, whatever the tokens are."""
         start, end = said.logits.argmax(axis=0)
-        return int(start), int(end)
+        return int(said.places[start, 0]), int(said.places[end, 1])
 
     def targets(self, windows: Sequence[Encoded], targets: Sequence[tuple[int, int] | None]) -> np.ndarray:
         """Answers (begin, end) → positions [W, 2]; null where a window does not hold the whole answer."""
@@ -169,6 +169,9 @@ def align(teacher: SpanOutput, window: Encoded) -> Taught:
     logits = np.full((2, window.length), MASKED, dtype=np.float32)
     covered = np.zeros(window.length, dtype=bool)
     logits[:, NULL], covered[NULL] = teacher.logits[rows][0], True
+    if np.array_equal(token_places, places):  # also where several tokens stand at one place, as bytes of a character do
+        logits[:, positions[1:]], covered[positions[1:]] = token_logits.T, True
+        return Taught(logits, covered)
     owners = start_owners(token_places, places), end_owners(token_places, places)
     for side, owner in enumerate(owners):
         sums = _add_up(token_logits[:, side], owner, len(places))

@@ -47,7 +47,12 @@ def _visible(character: str) -> str:
     if character.isspace():
         return " "
     hidden = unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character not in _JOINERS
-    return "" if hidden else character
+    return "" if hidden or _is_no_character(ord(character)) else character
+
+
+def _is_no_character(code: int) -> bool:
+    """Code points that are no characters and never will be: XML does not allow them."""
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def _backslashed(found: re.Match[str]) -> str:

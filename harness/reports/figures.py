@@ -98,7 +98,7 @@ def _points(report: Report, metric: Metric) -> list[Point]:
 
 
 def _our_point(row: Row, metric: Metric, short: Callable[[str, str], str]) -> Point | None:
-    x, y = row.speed.request_ms, scaled(row.quality[metric.name].interval, 100 if metric.unit == "%" else 1)
+    x, y = row.speed.level_ms, scaled(row.quality[metric.name].interval, 100 if metric.unit == "%" else 1)
     if isinstance(x, Absent) or isinstance(y, Absent):
         return None
     model = str(row.axes.get("model"))

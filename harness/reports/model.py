@@ -69,8 +69,9 @@ class Speed:
     forward: Ratio  # single: arrays to arrays
     request: Ratio  # single: text to answer
     throughput: Ratio  # batch: text to answer
-    forward_ms: Ranged  # median over blocks of the mean per example
-    request_ms: Ranged  # mean over blocks of the mean per request
+    forward_ms: Ranged  # mean over blocks of the mean per example
+    request_ms: Ranged  # the same of requests
+    level_ms: Ranged  # mean request at the anchor's pace in the first measurement: comparable across measurements
     requests: int  # that were timed one by one
     p50_ms: Ranged  # of requests
     p90_ms: Ranged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.reports.model import Absent, Figure, Published, Ranged, Row, Theirs
@@ -16,6 +16,7 @@ SAME = 0.02  # two files, or two counts, of one model may differ by so much: hea
 HARDWARE = ("minutes", "requests_per_minute")  # figures that hold for one machine
 SMALLER_IS_BETTER = ("size_mib", "parameters_millions")
 REHEARSAL = "a rehearsal"
+Faster = Callable[[str, Row, Row], Ranged]  # kind of time, row, than → how many times faster
 
 
 def published(
@@ -25,12 +26,13 @@ def published(
     metrics: Sequence[Metric],
     examples: Figure,
     foreign: str,
+    faster: Faster,
 ) -> tuple[Published, ...]:
     """One entry per figure: the task's metrics in their order, the others by name, then ratios to their anchor's row.
 
     `foreign`: why quality cannot be compared, or nothing.
     """
-    judge = _Judge(rows, metrics, examples, foreign)
+    judge = _Judge(rows, metrics, examples, foreign, faster)
     found = []
     for document, row in zip(documents, theirs, strict=True):
         note = "; ".join(str(document[key]) for key in sorted(REMARKS) if key in document)
@@ -56,8 +58,10 @@ Line = tuple[str, str, float, Ranged, str]  # name, unit, published, ours, verdi
 class _Judge:
     """What every figure is judged with."""
 
-    def __init__(self, rows: Sequence[Row], metrics: Sequence[Metric], examples: Figure, foreign: str) -> None:
-        self.rows, self.examples, self.foreign = rows, examples, foreign
+    def __init__(
+        self, rows: Sequence[Row], metrics: Sequence[Metric], examples: Figure, foreign: str, faster: Faster
+    ) -> None:
+        self.rows, self.examples, self.foreign, self.faster = rows, examples, foreign, faster
         self.metrics = {metric.name: metric for metric in metrics}
         self.anchor = next((row for row in rows if row.anchor), None)
 
@@ -102,7 +106,7 @@ class _Judge:
         faster = _faster(row.figures, base.figures)
         smaller = _quotient(base.figures, row.figures, "size_mib")
         size = _within(mine.size.times_smaller, SAME)
-        found = [("faster", faster, mine.speed.request.interval), ("smaller", smaller, size)]
+        found = [("faster", faster, self._our_speed(mine)), ("smaller", smaller, size)]
         return [self._ratio(word, value, ours) for word, value, ours in found if value is not None]
 
     def _ratio(self, word: str, value: float, ours: Ranged) -> Line:
@@ -110,6 +114,12 @@ class _Judge:
         if self.foreign == REHEARSAL:
             return name, "", value, Absent(REHEARSAL), f"not comparable: {REHEARSAL}"
         return name, "", value, ours, _verdict(value, ours, higher_is_better=True)
+
+    def _our_speed(self, mine: Row) -> Ranged:
+        """Against the anchor, as wide as two measurements of one artifact may be apart."""
+        if not mine.speed.request.resolved:
+            return Absent("the measurement was too noisy")
+        return self.faster("request", mine, self.anchor) if self.anchor else Absent("no anchor")
 
     def _published_anchor(self, row: Theirs, theirs: Sequence[Theirs]) -> Theirs | None:
         for other in theirs:

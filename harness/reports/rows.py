@@ -50,7 +50,7 @@ def summarise(records: Records, registry: Registry) -> Report:
         sentence=sentence,
         measurements=context.measurements(),
         problems=history.problems(records.cells),
-        published=published(run["published"], theirs, rows, metrics, examples, foreign),
+        published=published(run["published"], theirs, rows, metrics, examples, foreign, context.faster),
         theirs=theirs,
         claims=judge(run["claims"], evidence),
         columns=tuple(run.get("report", {}).get("columns", ())),  # records of earlier versions have none
@@ -130,6 +130,10 @@ class _Context:
         self._floors = {key: speed.floors(records.measurements[key], self.confidence) for key in self.names}
         self._trainings = history.all_trainings(records.cells)
         self._speeds: dict[tuple[str, str], Speed] = {}
+        first = next(iter(self.names), None)
+        self._pace = (
+            speed.pace(records.measurements[first], self.confidence) if first else Absent("nothing was measured")
+        )
         anchor_cells = groups[self.anchor] if self.anchor else []
         self.anchor_size = speed.size(anchor_cells, Absent("it is the anchor")).model_mib
 
@@ -182,7 +186,8 @@ class _Context:
         key, subject = place
         if (key, subject) not in self._speeds:
             document, floors = self.records.measurements[key], self._floors[key]
-            self._speeds[key, subject] = speed.speed(document, subject, self.names[key], floors, self.confidence)
+            name = self.names[key]
+            self._speeds[key, subject] = speed.speed(document, subject, name, floors, self._pace, self.confidence)
         return self._speeds[key, subject]
 
     def faster(self, kind: str, row: Row, than: Row) -> Ranged:

@@ -29,8 +29,10 @@ LOUDEST = 0.5  # noise floor above which nothing in a measurement is told apart
 WIDEST = 1.5  # high / low of a ratio that still says something
 
 
-def speed(document: Json, name: str, measurement: str, floors: Mapping[str, Figure], confidence: float) -> Speed:
-    """The figures of one subject of a measurement."""
+def speed(
+    document: Json, name: str, measurement: str, floors: Mapping[str, Figure], pace: Ranged, confidence: float
+) -> Speed:
+    """The figures of one subject of a measurement. `pace`: the anchor's mean request in the first measurement, ms."""
     result = subject(document, name)
     if result["status"] != "ok":
         return unmeasured(Absent(f"not measured: {result['reason']}"))
@@ -39,8 +41,9 @@ def speed(document: Json, name: str, measurement: str, floors: Mapping[str, Figu
     return Speed(
         measurement=measurement,
         **ratios,
-        forward_ms=_quantile(_times(result, "forward"), 0.5, confidence),
+        forward_ms=_mean(_times(result, "forward"), confidence),
         request_ms=_mean(_times(result, "request"), confidence),
+        level_ms=_level(pace, ratios["request"].interval),
         requests=len(requests),
         p50_ms=_quantile(requests, 0.5, confidence),
         p90_ms=_quantile(requests, 0.9, confidence),
@@ -49,6 +52,18 @@ def speed(document: Json, name: str, measurement: str, floors: Mapping[str, Figu
         first_answer_ms=_figure(result["cold_start"].get("first_answer_ms")),
         peak_mib=_figure(result["memory"].get("peak_mib")),
     )
+
+
+def pace(document: Json, confidence: float) -> Ranged:
+    """The anchor's mean request, ms."""
+    return _mean(_times(document["anchor"], "request"), confidence)
+
+
+def _level(pace: Ranged, faster: Ranged) -> Ranged:
+    """A row's mean request from its ratio to the anchor: machines slow down from one measurement to the next."""
+    if isinstance(pace, Absent) or isinstance(faster, Absent):
+        return pace if isinstance(pace, Absent) else faster
+    return Interval(pace.value / faster.value, pace.low / faster.high, pace.high / faster.low)
 
 
 def measurement(document: Json, name: str, rows: Sequence[str], floors: Mapping[str, Figure]) -> Measurement:
@@ -126,6 +141,7 @@ def unmeasured(why: Absent) -> Speed:
         throughput=ratio,
         forward_ms=why,
         request_ms=why,
+        level_ms=why,
         requests=0,
         p50_ms=why,
         p90_ms=why,

@@ -80,7 +80,7 @@ def tested(run: Json) -> Figure:
 
 def minutes(row: Row, examples: Figure) -> Ranged:
     """Text to answer, one by one, over all test examples: extrapolated from the measured requests."""
-    mean = row.speed.request_ms
+    mean = row.speed.level_ms
     if isinstance(mean, Absent):
         return mean
     if isinstance(examples, Absent):
@@ -91,7 +91,7 @@ def minutes(row: Row, examples: Figure) -> Ranged:
 
 def per_minute(row: Row) -> Ranged:
     """Requests, text to answer, one by one."""
-    mean = row.speed.request_ms
+    mean = row.speed.level_ms
     if isinstance(mean, Absent):
         return mean
     return Interval(MS_PER_MINUTE / mean.value, MS_PER_MINUTE / mean.high, MS_PER_MINUTE / mean.low)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from harness.data import read_examples, read_json, read_meta, write_json
 from harness.errors import StageError
 from harness.specs import Facts, Task
 from harness.stages import Work
+
+RESAMPLES, ALPHA = 1000, 0.025  # of dev: the lower end of a 95 % interval has to be above chance
 
 
 def run(work: Work) -> Facts:
@@ -13,15 +17,20 @@ def run(work: Work) -> Facts:
     spec = work.registry.task(work.options["task"]["use"])
     task: Task = spec.load()
     metric = spec.metrics[0]
+    labels = read_meta(work.inputs["meta"]).labels
     score = float(read_json(work.inputs["score"] / "score.json")["metrics"][metric.name])
-    chance = task.chance(read_examples(work.inputs["data"]), read_meta(work.inputs["meta"]).labels)
-    learned = chance is None or (score > chance if metric.higher_is_better else score < chance)
+    chance = task.chance(read_examples(work.inputs["data"]), labels)
+    samples = np.load(work.inputs["score"] / "samples.npy", allow_pickle=False)
+    weights = np.random.default_rng(0).multinomial(len(samples), np.full(len(samples), 1 / len(samples)), RESAMPLES)
+    drawn = task.metrics(samples, weights, labels)[metric.name]  # [RESAMPLES]
+    worst = float(np.quantile(drawn, ALPHA if metric.higher_is_better else 1 - ALPHA))
+    learned = chance is None or (worst > chance if metric.higher_is_better else worst < chance)
     if not learned:
         msg = (
-            f"{metric.name} of {work.options['teacher']} on dev is {score:.3f} and {chance:.3f} needs no learning: "
-            "it can teach nothing. Train it longer, at another learning rate, or from a checkpoint"
+            f"{metric.name} of {work.options['teacher']} on dev is {score:.3f} (perhaps {worst:.3f}), {chance:.3f} "
+            "needs no learning: it can teach nothing. Train it longer, at another learning rate, or from a checkpoint"
         )
         raise StageError(msg)
-    facts = {"metric": metric.name, "score": score, "chance": chance}
+    facts = {"metric": metric.name, "score": score, "at_worst": worst, "chance": chance}
     write_json(work.output() / "floor.json", facts)
     return facts

@@ -20,4 +20,10 @@ def run(work: Work) -> Facts:
     outputs = answerer.rules.join(windows, said, len(examples))
     write_predictions(work.out / "out", [example["id"] for example in examples], outputs)
     cut = {at if window.example is None else window.example for at, window in enumerate(windows) if window.cut}
-    return {"examples": len(examples), "windows": len(windows), "cut": len(cut), "batch": size}
+    return {
+        "examples": len(examples),
+        "windows": len(windows),
+        "tokens": sum(w.length for w in windows),
+        "cut": len(cut),
+        "batch": size,
+    }

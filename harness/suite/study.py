@@ -14,6 +14,7 @@ from harness.suite.problems import not_among, typed, unknown_key, words
 from harness.suite.schema import ClaimTable, PublishedTable, ReportTable, StudyTable
 from harness.suite.types import BARS, COLUMNS, FIGURES, QUANTITIES, REMARKS, TIMES
 
+SMALLEST, LARGEST = 1e-9, 1e12  # of a published figure: beyond them nothing can be drawn
 _WORDS = ("split", "metric", "hardware")
 _CHECKABLE = ("row", "than", "quantity", *BARS)
 
@@ -88,8 +89,10 @@ def _check_published(reader: Reader, raw: Mapping[str, Any], loc: Loc, names: _N
             reader.problems.at_key((*loc, key), unknown_key(key, ["row", "source", *known, *REMARKS]))
         elif not isinstance(value, int | float) or isinstance(value, bool):
             reader.problems.at_value((*loc, key), f"expected a number, got {typed(value)}")
-        elif key in FIGURES and value <= 0:
-            reader.problems.at_value((*loc, key), f"expected a value greater than 0, got {value}")
+        elif key in FIGURES and not SMALLEST <= value <= LARGEST:
+            reader.problems.at_value((*loc, key), f"expected a value from {SMALLEST} to {LARGEST}, got {value}")
+        elif abs(value) > LARGEST:
+            reader.problems.at_value((*loc, key), f"expected a value of at most {LARGEST}, got {value}")
 
 
 def _check_claim(reader: Reader, raw: Mapping[str, Any], loc: Loc, names: _Names) -> None:

@@ -21,6 +21,7 @@ from harness_trimming.coverage import alphabet, count_tokens, coverage
 from harness_trimming.vocabulary import Vocabulary, read_vocabulary
 
 _SETTINGS = "encoder.json"
+_TENTH = 10
 
 
 class VocabTrim:
@@ -64,7 +65,22 @@ def _wanted(request: CompressRequest, full: Vocabulary, texts: Sequence[str]) ->
     tokenizer = full.tokenizer()
     counts = count_tokens(tokenizer, texts)
     found = {token for token, at in full.ids().items() if counts[at] >= request.params.min_count}
-    return found | full.pieces(alphabet(tokenizer, texts), request.params.spell), {}
+    kept = found | full.pieces(alphabet(tokenizer, texts), request.params.spell)
+    return kept, {"unseen": _unseen(request, full, texts)} if len(texts) >= _TENTH else {}
+
+
+def _unseen(request: CompressRequest, full: Vocabulary, texts: Sequence[str]) -> Facts:
+    """What new texts would make of it: the same list from nine tenths of the texts, looked at on the last tenth."""
+    known, new_texts = texts[: -len(texts) // _TENTH], texts[-len(texts) // _TENTH :]
+    tokenizer = full.tokenizer()
+    counts = count_tokens(tokenizer, known)
+    kept = {token for token, at in full.ids().items() if counts[at] >= request.params.min_count}
+    kept |= full.pieces(alphabet(tokenizer, known), request.params.spell) | full.indispensable()
+    trimmed, new = full.trimmed(kept)
+    smaller = trimmed.tokenizer()
+    found = coverage(tokenizer, smaller, new, new[_read_settings(request.source)["unknown"]], new_texts)
+    before, after = (sum(count_tokens(one, new_texts).values()) for one in (tokenizer, smaller))
+    return {**found, "longer": after / max(1, before)}
 
 
 def _listed(file: Path, full: Vocabulary) -> tuple[set[str], Facts]:
