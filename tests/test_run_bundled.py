@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import harness_sentiment
+
 QUICKSTART = str(Path(__file__).parents[1] / "suites" / "quickstart.toml")
 ONE = "model=lstm-kd,seed=1"
 FEW = ("run", QUICKSTART, "--rehearse", "--set", "measure.speed=false")
@@ -87,11 +89,13 @@ title = "A checkpoint from a folder"
 anchor = { model = "teacher", compress = "none" }
 [task]
 use = "sentiment"
-source = "bundled:harness_sentiment/data/sample"
+source = "bundled:harness_sentiment/data/quickstart"
+limit = 1500
+max_length = 32
 [models.teacher]
 use = "transformer"
 checkpoint = "bert"
-train = { distil = "finetune", epochs = 1 }
+train = { distil = "finetune", epochs = 3, learning_rate = 3e-3 }
 [models.student]
 use = "lstm"
 hidden_size = 8
@@ -111,8 +115,9 @@ def checkpoint(project):
     """A tiny BERT in the hub's layout, and a suite that starts from it."""
     from transformers import BertConfig, BertModel
 
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"абвгдежзийклмнопрстуфхцчшщъыьэюя"]
-    words += [f"##{letter}" for letter in words[5:]]
+    data = Path(harness_sentiment.__file__).parent / "data" / "quickstart" / "train.jsonl"
+    texts = [json.loads(line)["text"] for line in data.read_text(encoding="utf-8").splitlines()]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({word for text in texts for word in text.split()})]
     config = BertConfig(
         vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
     )

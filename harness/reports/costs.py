@@ -98,9 +98,9 @@ def _how(report: Report) -> Lines:
     config, threads = report.run["measure"]["speed"], report.measurements[0].threads
     return bullets(
         (
-            f"Batch 1 over {config['inputs']} validation inputs at their natural length; throughput in batches of "
-            f"{config['batch_size']} sorted by length; {config['blocks']} blocks, at least {config['turn_ms']:g} ms a "
-            f"turn, {threads} thread{'s' if threads != 1 else ''}.",
+            f"Batch 1 over {config['inputs']} test examples a block, each window at its natural length; throughput in "
+            f"batches of {config['batch_size']} sorted by length; {config['blocks']} blocks, at least "
+            f"{config['turn_ms']:g} ms a turn, {threads} thread{'s' if threads != 1 else ''}.",
             "forward: arrays to arrays. request: text to answer. throughput, examples/s: text to answer, in batches.",
             "A ratio is the median over blocks of anchor's time / row's time in the same block; above 1 is faster.",
             "?: not resolved (the interval spans more than × 1.5, or the noise does): compared with no other row.",

@@ -89,6 +89,8 @@ def _check_published(reader: Reader, raw: Mapping[str, Any], loc: Loc, names: _N
             reader.problems.at_key((*loc, key), unknown_key(key, ["row", "source", *known, *REMARKS]))
         elif not isinstance(value, int | float) or isinstance(value, bool):
             reader.problems.at_value((*loc, key), f"expected a number, got {typed(value)}")
+        elif key in FIGURES and value <= 0:
+            reader.problems.at_value((*loc, key), f"expected a value greater than 0, got {value}")
         elif key in FIGURES and not SMALLEST <= value <= LARGEST:
             reader.problems.at_value((*loc, key), f"expected a value from {SMALLEST} to {LARGEST}, got {value}")
         elif abs(value) > LARGEST:
