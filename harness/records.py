@@ -284,11 +284,15 @@ def _artifact(planned: CellPlan, store: Store) -> Json | None:
 
 
 def commit(folder: Path) -> Json:
-    """The git commit of a folder and whether it has uncommitted changes; nulls outside a repository."""
+    """The git commit of a folder and whether it has uncommitted changes; nulls outside a repository.
+
+    Reports do not count: a run rewrites them, and the next one would seem to be of other code.
+    """
     try:
         _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)  # not installed inside somebody's own project
         sha = _git(folder, "rev-parse", "HEAD")
-        return {"sha": sha, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":(top)", ":(top,exclude)reports")
+        return {"sha": sha, "dirty": bool(changed)}
     except (OSError, subprocess.SubprocessError):
         return {"sha": None, "dirty": None}
 
