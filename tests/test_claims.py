@@ -284,7 +284,8 @@ def test_the_studys_columns_come_first_in_its_order_and_units():
     assert first[8].startswith(f"{60_000 / mean:,.0f} [")
     assert first[9:11] == ["34 s", "11.8"]
     assert (
-        "extrapolated to 400 test examples from 1,280 measured requests, at the anchor's pace in measurement 1." in text
+        "extrapolated to 400 test examples from 1,280 measured requests, at the anchor's pace in the calmest measurement."
+        in text
     )
     outsider = rest[-1]
     assert outsider[:5] == ["*ruGPT* (published)", "", "—¹", "66", "80"]
@@ -346,4 +347,5 @@ def test_minutes_of_two_measurements_are_brought_to_one_pace():
         if isinstance(one.speed.request.interval, Interval):
             expected = anchor.speed.level_ms.value / one.speed.request.interval.value
             assert one.speed.level_ms.value == pytest.approx(expected)
-    assert anchor.speed.level_ms.value == anchor.speed.request_ms.value
+    means = [np.mean(m["anchor"]["workloads"]["single"]["request_ms"]) for m in fakes.records().measurements.values()]
+    assert any(anchor.speed.level_ms.value == pytest.approx(mean) for mean in means)

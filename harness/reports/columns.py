@@ -90,5 +90,5 @@ def extrapolation(report: Report) -> str:
     timed, whole = " or ".join(map(fmt.count, requests)), fmt.count(round(report.examples))
     return (
         f"Minutes and requests per minute: text to answer, one by one, extrapolated to {whole} test examples from "
-        f"{timed} measured requests, at the anchor's pace in measurement 1."
+        f"{timed} measured requests, at the anchor's pace in the calmest measurement."
     )

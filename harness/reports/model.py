@@ -71,7 +71,7 @@ class Speed:
     throughput: Ratio  # batch: text to answer
     forward_ms: Ranged  # mean over blocks of the mean per example
     request_ms: Ranged  # the same of requests
-    level_ms: Ranged  # mean request at the anchor's pace in the first measurement: comparable across measurements
+    level_ms: Ranged  # mean request at the anchor's pace in the calmest measurement: comparable across measurements
     requests: int  # that were timed one by one
     p50_ms: Ranged  # of requests
     p90_ms: Ranged

@@ -130,10 +130,7 @@ class _Context:
         self._floors = {key: speed.floors(records.measurements[key], self.confidence) for key in self.names}
         self._trainings = history.all_trainings(records.cells)
         self._speeds: dict[tuple[str, str], Speed] = {}
-        first = next(iter(self.names), None)
-        self._pace = (
-            speed.pace(records.measurements[first], self.confidence) if first else Absent("nothing was measured")
-        )
+        self._pace = self._calmest()
         anchor_cells = groups[self.anchor] if self.anchor else []
         self.anchor_size = speed.size(anchor_cells, Absent("it is the anchor")).model_mib
 
@@ -189,6 +186,13 @@ class _Context:
             name = self.names[key]
             self._speeds[key, subject] = speed.speed(document, subject, name, floors, self._pace, self.confidence)
         return self._speeds[key, subject]
+
+    def _calmest(self) -> Ranged:
+        """The anchor's mean request in the measurement whose noise floor is the lowest."""
+        floors = {key: floor for key in self.names if isinstance(floor := self._floors[key]["request"], float)}
+        if not floors:
+            return Absent("nothing was measured")
+        return speed.pace(self.records.measurements[min(floors, key=floors.__getitem__)], self.confidence)
 
     def faster(self, kind: str, row: Row, than: Row) -> Ranged:
         """How many times faster one row is than another."""

@@ -32,7 +32,7 @@ WIDEST = 1.5  # high / low of a ratio that still says something
 def speed(
     document: Json, name: str, measurement: str, floors: Mapping[str, Figure], pace: Ranged, confidence: float
 ) -> Speed:
-    """The figures of one subject of a measurement. `pace`: the anchor's mean request in the first measurement, ms."""
+    """The figures of one subject of a measurement. `pace`: the anchor's mean request in the calmest one, ms."""
     result = subject(document, name)
     if result["status"] != "ok":
         return unmeasured(Absent(f"not measured: {result['reason']}"))
@@ -43,7 +43,7 @@ def speed(
         **ratios,
         forward_ms=_mean(_times(result, "forward"), confidence),
         request_ms=_mean(_times(result, "request"), confidence),
-        level_ms=_level(pace, ratios["request"].interval),
+        level_ms=_level(pace, ratios["request"]),
         requests=len(requests),
         p50_ms=_quantile(requests, 0.5, confidence),
         p90_ms=_quantile(requests, 0.9, confidence),
@@ -59,10 +59,13 @@ def pace(document: Json, confidence: float) -> Ranged:
     return _mean(_times(document["anchor"], "request"), confidence)
 
 
-def _level(pace: Ranged, faster: Ranged) -> Ranged:
+def _level(pace: Ranged, ratio: Ratio) -> Ranged:
     """A row's mean request from its ratio to the anchor: machines slow down from one measurement to the next."""
+    faster = ratio.interval
     if isinstance(pace, Absent) or isinstance(faster, Absent):
         return pace if isinstance(pace, Absent) else faster
+    if not ratio.resolved:
+        return Absent("not resolved: the measurement was too noisy")
     return Interval(pace.value / faster.value, pace.low / faster.high, pace.high / faster.low)
 
 
