@@ -159,7 +159,7 @@ def _trainer_pass(folder: Path, examples: list[Example], size: int, limit: int |
         context = [n for n, text in enumerate(window.sequence_ids) if text == 1]
         kept.append(np.stack([start, end], axis=1)[[0, *context]])
         _search(best, number, window.offsets, start, end, context)
-    return np.concatenate(kept), [best[n][1] for n in range(len(examples)) if n in best]
+    return np.concatenate(kept), [best[n][1] if n in best else (0, 0) for n in range(len(examples))]
 
 
 def _search(best: dict, number: int, offsets: list, start: np.ndarray, end: np.ndarray, context: list[int]) -> None:
