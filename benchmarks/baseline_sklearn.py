@@ -29,7 +29,7 @@ def prepared(path: Path, dev: int, test: int) -> Prepared:
     root = path if path.is_dir() else path.parent
     files = tuple(sorted(item.name for item in root.iterdir())) if path.is_dir() else (path.name,)
     params = RuReviewsParams(dev=dev, test=test)
-    return Sentiment().prepare(Source(str(path), root, files), params, ("train", "dev", "test"))
+    return Sentiment(params).prepare(Source(str(path), root, files), ("train", "dev", "test"))
 
 
 def features(characters: bool):

@@ -33,7 +33,7 @@ def run() -> Iterator[str]:
     found = find_data(str(spec.default_source), where, spec.offline_folder) if where.data_root else None
     asset = found if isinstance(found, Asset) else find_data("bundled:harness_sentiment/data/quickstart", where)
     task = registry.task("rureviews" if asset is found else "sentiment")
-    examples = task.load().prepare(asset.source, task.params(), ["train", "dev", "test"]).roles["train"][:EXAMPLES]
+    examples = task.load().prepare(asset.source, ["train", "dev", "test"]).roles["train"][:EXAMPLES]
     texts = [example["text"] for example in examples]
     for name in ("lstm", "transformer"):
         yield from _compare(registry.student(name), texts, asset.origin)

@@ -18,7 +18,7 @@ TOY = Path(__file__).parents[1] / "tests" / "toy_plugin"
 
 
 def stage(number: int) -> Stage:
-    options = {"task": "toy", "params": {"examples": 1}, "asset": {"origin": "made", "root": ".", "files": []}}
+    options = {"task": {"use": "toy", "params": {"examples": 1}}, "asset": {"origin": "made", "root": ".", "files": []}}
     params = {"roles": ["train"], "number": number}
     return Stage(kind="prepare", component="toy-harness/toy", version=1, params=params, options=options, label="no-op")
 

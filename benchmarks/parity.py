@@ -53,7 +53,7 @@ def _compared(shape, scratch: Path, vocabulary: Path, examples) -> str:
     Artifact(format="torch", student="transformer", head="span", labels=labels, max_length=LENGTH).write(source)
     compress("onnx", source, exported, registry, examples)
     Artifact(format="onnx", student="transformer", head="span", labels=labels, max_length=LENGTH).write(exported)
-    sides = [load_answerer(folder, "qa", registry, THREADS) for folder in (source, exported)]
+    sides = [load_answerer(folder, registry.task("qa").load(), registry, THREADS) for folder in (source, exported)]
     outputs = [side.predict(examples, 16) for side in sides]
     answers = [
         [side.task.answer(e, o, labels)["answer"] for e, o in zip(examples, said, strict=True)]

@@ -87,7 +87,7 @@ def _artifacts(scratch: Path, vocabulary: Path, registry: Registry, examples: li
 
 
 def compress(name: str, source: Path, out: Path, registry: Registry, examples: list[Example]) -> None:
-    spec, answerer = registry.compressor(name), load_answerer(source, "qa", registry, THREADS)
+    spec, answerer = registry.compressor(name), load_answerer(source, registry.task("qa").load(), registry, THREADS)
     student = registry.student("transformer")
     spec.load().compress(
         CompressRequest(
@@ -108,7 +108,7 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def _ours(folder: Path, registry: Registry, examples: list[Example], batch_size: int) -> tuple[np.ndarray, Answers]:
     """Loading, encoding, answering and scoring, as the predict and score stages do."""
-    answerer = load_answerer(folder, "qa", registry, THREADS)
+    answerer = load_answerer(folder, registry.task("qa").load(), registry, THREADS)
     outputs = answerer.predict(examples, batch_size)
     labels = answerer.artifact.labels
     samples = answerer.task.samples(examples, outputs, labels)

@@ -26,8 +26,9 @@ hookimpl = pluggy.HookimplMarker("harness")
 def harness_tasks() -> Iterable[TaskSpec]:
     """Register tasks: data + head + decoding + metrics.
 
-    The factory returns an object with the methods of `harness.Task`. `prepare` is called once per data set and
-    params, in a worker; `samples`, `metrics` and `details` are called wherever a score is needed, without torch.
+    The factory is called with the params and returns an object with the methods of `harness.Task`. `prepare` is called
+    once per data set and params, in a worker; `samples`, `metrics` and `details` are called wherever a score is needed,
+    without torch.
 
     Example::
 

@@ -82,7 +82,7 @@ class Answerer:
         return self.rules.join(windows, self.say(windows, batch_size), len(examples))
 
 
-def load_answerer(folder: Path, task_name: str, registry: Registry, threads: int) -> Answerer:
+def load_answerer(folder: Path, task: Task, registry: Registry, threads: int) -> Answerer:
     """Load an artifact with the runtime of its format. StageError / PluginError say what is missing."""
     artifact = read_artifact(folder)
     spec = registry.student(artifact.student)
@@ -90,10 +90,12 @@ def load_answerer(folder: Path, task_name: str, registry: Registry, threads: int
     student = spec.load() if "torch" in artifact.format else None
     encoder: Encoder = load_object(spec.encoder)(folder)
     session = runtime.load().load(folder, artifact.as_json(), student, threads)
-    return Answerer(artifact, encoder, session, registry.task(task_name).load())
+    return Answerer(artifact, encoder, session, task)
 
 
 def open_answerer(description: Mapping[str, Any]) -> Answerer:
-    """The same from plain JSON {model: {artifact, task}, threads}, for measured processes."""
-    model = description["model"]
-    return load_answerer(Path(model["artifact"]), model["task"], load_registry(), int(description["threads"]))
+    """The same from plain JSON {model: {artifact, task: {use, params}}, threads}, for measured processes."""
+    model, registry = description["model"], load_registry()
+    return load_answerer(
+        Path(model["artifact"]), registry.open_task(model["task"]), registry, int(description["threads"])
+    )

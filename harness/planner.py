@@ -73,10 +73,10 @@ class Planner:
                 kind="prepare",
                 component=self.component("task", task.use),
                 version=spec.version,
-                params={**identity_params(spec, task.params), "roles": roles},
+                params={**identity_params(spec, task.params, spec.scoring), "roles": roles},
                 data={"source": asset.fingerprint if isinstance(asset, Asset) else f"missing:{source}"},
                 libraries=self.libraries(spec),
-                options={"task": task.use, "params": written(task.params), "asset": _asset_json(asset)},
+                options={"task": _task_json(task), "asset": _asset_json(asset)},
                 label=f"prepare {data or task.use}",
             )
         )
@@ -124,7 +124,7 @@ class Planner:
                 options={
                     "student": model.use,
                     "head": head,
-                    "task": {"use": task.use, "params": written(task.params)},
+                    "task": _task_json(task),
                     "params": written(model.params),
                     "assets": {n: _asset_json(a) for n, a in assets.items()},
                     "lengths": {**lengths},
@@ -210,7 +210,7 @@ class Planner:
                     "distiller": step.distil,
                     "params": written(step.params),
                     "loop": step.loop.model_dump(mode="json"),
-                    "task": {"use": task.use, "params": written(task.params)},
+                    "task": _task_json(task),
                 },
                 label=f"train {model.name}{'' if step.name == 'train' else '.' + step.name} seed {seed}",
                 after=tuple(self._floor(task, name, ref).key for name, ref in zip(step.teacher, taught, strict=True))
@@ -229,7 +229,7 @@ class Planner:
                 component=self.component("task", task.use),
                 version=self.context.registry.task(task.use).version,
                 inputs={"score": Ref(score.key), "data": dev, "meta": Ref(dev.key, "meta")},
-                options={"task": {"use": task.use, "params": written(task.params)}, "teacher": name},
+                options={"task": _task_json(task), "teacher": name},
                 label=f"judge {name} as a teacher",
             )
         )
@@ -255,7 +255,7 @@ class Planner:
                     "compressor": step.use,
                     "params": written(step.params),
                     "assets": {n: _asset_json(a) for n, a in assets.items()},
-                    "task": {"use": task.use, "params": written(task.params)},
+                    "task": _task_json(task),
                 },
                 label=f"compress {label} with {step.use}",
             )
@@ -275,7 +275,7 @@ class Planner:
                 inputs={"artifact": artifact, "data": data},
                 libraries=self.libraries(runtime),
                 facets={"isa": self.context.machine["isa"]} if any(spec.isa_dependent for spec in specs) else {},
-                options={"task": {"use": task.use, "params": written(task.params)}},
+                options={"task": _task_json(task)},
                 label=f"predict {label} on {data.output}",
             )
         )
@@ -343,7 +343,7 @@ class Planner:
                 component=self.component("task", task.use),
                 version=spec.version,
                 inputs={"predictions": Ref(predicted.key), "data": data, "meta": Ref(data.key, "meta")},
-                options={"task": {"use": task.use, "params": written(task.params)}},
+                options={"task": _task_json(task)},
                 label=predicted.label.replace("predict", "score", 1),
             )
         )
@@ -362,6 +362,10 @@ def make_plan(
     if suite.measure.speed and any(plan.artifact for plan in cells):
         cells = add_measurements(planner, cells, suite.measure.speed, failed)
     return Plan(suite=suite, cells=cells, stages=planner.stages, missing=tuple(planner.missing.values()))
+
+
+def _task_json(task: TaskConfig) -> dict[str, Any]:
+    return {"use": task.use, "params": written(task.params)}
 
 
 def _asset_json(asset: Asset | Missing) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import PluginError, choices, did_you_mean
-from harness.specs import CompressorSpec, DistillerSpec, RuntimeSpec, Spec, StudentSpec, TaskSpec
+from harness.specs import CompressorSpec, DistillerSpec, RuntimeSpec, Spec, StudentSpec, Task, TaskSpec
 
 GROUP = "harness"
 HOOKS: Mapping[str, type[Spec]] = {
@@ -85,6 +85,11 @@ class Registry:
     def task(self, name: str) -> TaskSpec:
         """The task of that name."""
         return _as(TaskSpec, self.get("task", name))
+
+    def open_task(self, described: Mapping[str, Any]) -> Task:
+        """The task that a stage or a record describes: {"use": name, "params": as written}."""
+        spec = self.task(described["use"])
+        return spec.load(spec.params(**described["params"]))
 
     def student(self, name: str) -> StudentSpec:
         """The student of that name."""

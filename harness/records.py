@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.data import read_examples, read_json, read_meta
 from harness.errors import HarnessError, SuiteError
-from harness.keys import Ref, digest
+from harness.keys import Ref, digest, written
 from harness.plan import CellPlan, Plan, suite_digest
 from harness.plugins import Registry
 from harness.runner import Outcome
@@ -135,6 +135,7 @@ def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts) -> Json:
         "digest": suite_digest(suite),
         "task": {
             "name": task.name,
+            "params": written(suite.task.params),
             "head": task.head,
             "summary": task.summary,
             "max_length": suite.task.max_length,

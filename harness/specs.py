@@ -43,7 +43,7 @@ class Spec:
     name: str  # lower case, digits, '-', '_'
     summary: str  # one line, shown by `harness list`
     version: int  # bumped when results change
-    factory: str  # "package.module:attribute", called without arguments
+    factory: str  # "package.module:attribute", called without arguments; a task's is called with its params
     params: type[Params] = Params
     execution_only: frozenset[str] = frozenset()  # params that cannot change a result; left out of keys
     libraries: tuple[str, ...] = ()  # distributions whose version can change a result; part of the key
@@ -77,6 +77,13 @@ class TaskSpec(Spec):
     sample_source: str | None = None  # 'bundled:package/folder' that --rehearse uses instead
     roles: tuple[Role, ...] = ("train", "dev", "test")
     classes: Callable[[Any], int | None] = field(default=lambda params: None)  # number of classes, where params tell
+    scoring: frozenset[str] = frozenset()  # params that scores, answers and losses read, and the data does not
+    names_critical: bool = False  # the factory makes a `CriticalTask`
+
+    def load(self, params: Params | None = None) -> Task:
+        """Import the factory and make the task with its params, the defaults where none are given."""
+        made: Task = load_object(self.factory)(self.params() if params is None else params)
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +114,9 @@ class DistillerSpec(Spec):
     heads: tuple[Head, ...]
     needs_teacher: bool
     needs_labels: bool = True  # False: can learn from unlabelled transfer text
+    reads_critical: bool = False  # does the loss depend on which classes the task calls critical?
+    reduces_to: Callable[[Any], tuple[str, Mapping[str, Any]] | None] = field(default=lambda params: None)
+    # (distiller, its params) that these params amount to, bit for bit: one training serves both
     supports: Callable[[Head, int | None], str | None] = field(default=lambda head, classes: None)
 
 
@@ -160,22 +170,27 @@ class Prepared:
 class Task(Protocol):
     """Data in, score out. Imports numpy at most: `score` and the measured processes load nothing heavy."""
 
-    def prepare(self, source: Source, params: Any, roles: Sequence[Role]) -> Prepared:
+    def prepare(self, source: Source, roles: Sequence[Role]) -> Prepared:
         """Read the source. Every example has a unique string `id`. Raises AssetError with place, value, remedy."""
 
     def input(self, example: Example) -> Any:
-        """What an encoder reads: `str` for the sequence head, (question, context) for the span head."""
+        """What an encoder reads.
+
+        Sequence: the text (str). Token: its words (list of str). Span: (question, context).
+        """
 
     def target(self, example: Example, labels: tuple[str, ...]) -> Any:
         """What a loss reads; None when the example is unlabelled.
 
-        Sequence: class id (int). Span: (begin, end) of the answer in the context, characters, end exclusive.
+        Sequence: class id (int). Token: a class id per word, -100 for a word without one. Span: (begin, end) of the
+        answer in the context, characters, end exclusive.
         """
 
     def samples(self, examples: Sequence[Example], outputs: Sequence[Any], labels: tuple[str, ...]) -> np.ndarray:
         """Per-example sufficient statistics, float64 [n, k]; for classification (gold id, predicted id).
 
-        Outputs, one per example: logits [C] for the sequence head, `SpanOutput` for the span head.
+        Outputs, one per example: logits [C] for the sequence head, [words, C] for the token head, `SpanOutput` for the
+        span head.
         """
 
     def metrics(self, samples: np.ndarray, weights: np.ndarray, labels: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -193,8 +208,22 @@ class Task(Protocol):
     def answer(self, example: Example, output: Any, labels: tuple[str, ...]) -> Facts:
         """One prediction as a person wants it.
 
-        Classes: {"label": …, "scores": {label: probability}}. Spans: {"score", "start", "end", "answer"}.
+        Classes: {"label": …, "scores": {label: probability}}. Words: {"text", "entities": [{"start", "end", "type",
+        "text", "score", "critical"}]}. Spans: {"score", "start", "end", "answer"}.
         """
+
+
+class CriticalTask(Task, Protocol):
+    """A task some of whose types are what a user cannot afford to lose: `TaskSpec.names_critical`."""
+
+    def critical(self, labels: tuple[str, ...]) -> tuple[int, ...]:
+        """For each class the number, from 0, of the critical type that it belongs to, else -1."""
+
+    def items(self, examples: Sequence[Example]) -> list[Facts]:
+        """What is critical in the examples, one by one: {"example", "start", "end", "type", "text", "context"}."""
+
+    def found(self, examples: Sequence[Example], outputs: Sequence[Any], labels: tuple[str, ...]) -> np.ndarray:
+        """Which of `items` a model found, bool [I]."""
 
 
 @dataclass(frozen=True)
@@ -204,8 +233,11 @@ class Encoded:
     arrays: Mapping[str, np.ndarray]  # name → [length]
     length: int
     example: int | None = None  # position of the input it was cut from; None: one window per input, in order
-    places: np.ndarray | None = None  # span: int32 [length, 2], first character and last + 1 in the context; else -1
-    cut: bool = False  # was a part of the text, or of the question, too long for any window?
+    places: np.ndarray | None = (
+        None  # what a token stands for, -1: nothing. span: int32 [length, 2], first character and
+    )
+    # last + 1 in the context; token: int32 [length], the word that begins with it and is answered for in this window
+    cut: bool = False  # was a part of the text, of the question or of a word too long for any window?
 
 
 @dataclass(frozen=True)
@@ -255,7 +287,7 @@ class Student(Protocol):
     def load(self, folder: Path, head: Head) -> torch.nn.Module:
         """The model in eval mode; `model(**arrays)` returns an object with the head's outputs.
 
-        Sequence: `logits` [B, C]. Span: `start_logits` and `end_logits`, each [B, L].
+        Sequence: `logits` [B, C]. Token: `logits` [B, L, C]. Span: `start_logits` and `end_logits`, each [B, L].
         """
 
 
@@ -263,7 +295,8 @@ class Student(Protocol):
 class Batch:
     """One training step as a distiller sees it.
 
-    Sequence: U = examples, C = classes. Span: U = 2 × windows (their starts, then their ends), C = positions.
+    Sequence: U = examples, C = classes. Token: U = words, C = classes. Span: U = 2 × windows (their starts, then their
+    ends), C = positions.
     """
 
     logits: torch.Tensor  # student, [U, C], float32
@@ -271,6 +304,7 @@ class Batch:
     teachers: tuple[torch.Tensor, ...]  # each [U, C], float32
     exists: torch.Tensor | None = None  # bool [U, C]: classes that exist in a unit; None: all
     covered: torch.Tensor | None = None  # bool [U, C]: those of which every teacher knows; None: all
+    critical: torch.Tensor | None = None  # int64 [C]: the critical type of each class, -1: none; see `CriticalTask`
 
 
 class Distiller(Protocol):
@@ -310,7 +344,7 @@ class Session(Protocol):
     """A loaded artifact."""
 
     def forward(self, arrays: Arrays) -> Arrays:
-        """[B, L] int64 arrays → {"logits": [B, C] float32}, or the outputs of another head by name."""
+        """[B, L] int64 arrays → {"logits": [B, C] or [B, L, C] float32}, or the outputs of another head by name."""
 
 
 class Runtime(Protocol):

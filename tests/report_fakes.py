@@ -30,6 +30,9 @@ GAIN = {"none": (1.0, 1.0), "int8": (0.4, 0.7), "onnx": (1.0, 0.5), "onnx-int8":
 class Task:
     """Samples are (gold id, predicted id)."""
 
+    def __init__(self, params):
+        self.params = params
+
     def metrics(self, samples, weights, labels):
         gold, said = (np.eye(len(labels))[column.astype(int)] for column in samples.T)  # [n, C]
         sums = weights @ np.concatenate([gold * said, gold + said], axis=1)  # [r, 2C], in one product

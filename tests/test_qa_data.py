@@ -15,13 +15,13 @@ from harness_qa.scoring import f1_and_em, squad
 from harness_qa.task import LABELS, QuestionAnswering
 
 ROLES = ("train", "dev", "test")
-TASK = QuestionAnswering()
+TASK = QuestionAnswering(QaParams())
 
 
 def prepare(name: str, params=None):
     folder = DATA / name
     source = Source("bundled", folder, tuple(sorted(path.name for path in folder.iterdir())))
-    return TASK.prepare(source, params or QaParams(), ROLES)
+    return QuestionAnswering(params or QaParams()).prepare(source, ROLES)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ TEXTS = ["Вера живёт в Туле.", "Олег живёт в Омске.
 def prepare(folder: Path, roles=ROLES, sberquad: bool = False, **params) -> Prepared:
     files = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
     values = (SberQuadParams if sberquad else QaParams).model_validate(params)
-    return QuestionAnswering().prepare(Source("a test", folder, files), values, roles)
+    return QuestionAnswering(values).prepare(Source("a test", folder, files), roles)
 
 
 def failure(folder: Path, **params) -> str:
@@ -75,7 +75,7 @@ def everything(data: Prepared) -> dict[str, dict]:
 
 
 def span(example: dict) -> str | None:
-    target = QuestionAnswering().target(example, LABELS)
+    target = QuestionAnswering(QaParams()).target(example, LABELS)
     return target and example["context"][slice(*target)]
 
 
@@ -124,7 +124,7 @@ def test_every_layout_gives_the_same_examples(tmp_path):
         "question": "Где, 7?",
         "answers": [{"text": "Уфе", "begin": 13}],
     }
-    assert QuestionAnswering().input(found[0]["7"]) == ("Где, 7?", TEXTS[2])
+    assert QuestionAnswering(QaParams()).input(found[0]["7"]) == ("Где, 7?", TEXTS[2])
 
 
 def test_sberquad_in_the_layout_of_the_hub_is_evaluated_on_validation(tmp_path):
@@ -280,7 +280,7 @@ def test_answers_stand_where_their_text_is(tmp_path, answer, begin, target, note
     context_target = target and tuple(
         place + (context.index("в Туле") - 11 if place < 20 else context.rindex("в Туле") - 31) for place in target
     )
-    assert QuestionAnswering().target(example, LABELS) == context_target
+    assert QuestionAnswering(QaParams()).target(example, LABELS) == context_target
     assert example["answers"][0]["text"] == answer, "scores compare with the text as it was written"
     assert data.facts["first_ids"] == ({note: ["99"]} if note else {})
 
@@ -328,7 +328,7 @@ def test_no_answers_at_all_can_be_prepared(tmp_path):
     assert len(everything(data)) == 30
     assert all(span(example) is None for example in everything(data).values())
     assert data.facts["reading"]["without_answers"] == 30
-    assert QuestionAnswering().chance(data.roles["test"], LABELS) is None
+    assert QuestionAnswering(QaParams()).chance(data.roles["test"], LABELS) is None
 
 
 def test_empty_contexts_and_questions_are_counted_and_kept_in_test(tmp_path):
@@ -339,7 +339,7 @@ def test_empty_contexts_and_questions_are_counted_and_kept_in_test(tmp_path):
     assert data.facts["first_ids"] == {"empty_contexts": ["90"], "not_found": ["90"], "empty_questions": ["91"]}
     (empty,) = [example for example in data.roles["test"] if example["id"] == "90"]
     null = SpanOutput(np.zeros((0, 2), np.int32), np.zeros((0, 2), np.float32))
-    assert QuestionAnswering().answer(empty, null, LABELS) == {
+    assert QuestionAnswering(QaParams()).answer(empty, null, LABELS) == {
         "answer": "",
         "start": 0,
         "end": 0,
@@ -468,7 +468,7 @@ real = pytest.mark.skipif(not DATA, reason="HARNESS_DATA_DIR is not set: no real
 @pytest.mark.parametrize("language", ["ru", "en"])
 def test_xquad(language):
     path = Path(DATA or "") / "xquad" / f"xquad.{language}.json"
-    data = QuestionAnswering().prepare(Source("xquad", path.parent, (path.name,)), QaParams(), ROLES)
+    data = QuestionAnswering(QaParams()).prepare(Source("xquad", path.parent, (path.name,)), ROLES)
     examples = list(everything(data).values())
     assert len(examples) == 1190
     assert data.facts["reading"] == {"answers": 1190, "answers_with_edge_spaces": 0, "without_answers": 0}
@@ -485,8 +485,8 @@ def test_xquad(language):
 def test_gold_spans_of_xquad_score_one():
 
     path = Path(DATA or "") / "xquad" / "xquad.ru.json"
-    task = QuestionAnswering()
-    data = task.prepare(Source("xquad", path.parent, (path.name,)), QaParams(), ROLES)
+    task = QuestionAnswering(QaParams())
+    data = task.prepare(Source("xquad", path.parent, (path.name,)), ROLES)
     examples = list(everything(data).values())
     outputs = []
     for example in examples:

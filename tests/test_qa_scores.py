@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness import SpanOutput, StageError
+from harness_qa.plugin import QaParams
 from harness_qa.scoring import QUESTION_WORDS, f1_and_em, question_word, squad, squad_unicode
 from harness_qa.task import LABELS, QuestionAnswering
 
@@ -99,7 +100,7 @@ def says(text: str, context: str = CONTEXT) -> SpanOutput:
 
 
 def test_samples_metrics_and_slices():
-    task = QuestionAnswering()
+    task = QuestionAnswering(QaParams())
     examples = [
         asked("Где живёт Вера?", "Туле", "в Туле"),
         asked("В каком городе Олег?", "в Омске"),
@@ -131,7 +132,7 @@ def test_samples_metrics_and_slices():
 
 def test_edge_spaces_of_gold_answers_do_not_count():
     context = "комплекс Байконур , арендованный"
-    samples = QuestionAnswering().samples(
+    samples = QuestionAnswering(QaParams()).samples(
         [asked("какой?", "комплекс Байконур ", context=context)], [says("комплекс Байконур", context)], LABELS
     )
     assert samples[0, :4].tolist() == [1, 1, 1, 1]
@@ -140,12 +141,12 @@ def test_edge_spaces_of_gold_answers_do_not_count():
 def test_an_answer_that_is_not_in_the_context_is_scored_by_its_text():
     example = asked("Где?", "в Туле")
     example["answers"] = [{"text": "в  ТУЛЕ", "begin": None}]
-    assert QuestionAnswering().target(example, LABELS) is None
-    assert QuestionAnswering().samples([example], [says("в Туле")], LABELS)[0, 1] == 1
+    assert QuestionAnswering(QaParams()).target(example, LABELS) is None
+    assert QuestionAnswering(QaParams()).samples([example], [says("в Туле")], LABELS)[0, 1] == 1
 
 
 def test_scoring_refuses_without_gold_answers_and_broken_outputs():
-    task = QuestionAnswering()
+    task = QuestionAnswering(QaParams())
     with pytest.raises(StageError, match=r"1 of 2 questions have no answer \('Кто\?', …\): they cannot be scored"):
         task.samples([asked("Где?", "Туле"), asked("Кто?")], [says("Туле")] * 2, LABELS)
     broken = says("Туле")
@@ -157,8 +158,8 @@ def test_scoring_refuses_without_gold_answers_and_broken_outputs():
 def test_an_empty_context_is_answered_and_scored():
     empty = asked("Где?", "Туле", context="")
     null = SpanOutput(np.array([(-1, -1)], np.int32), np.array([(1, 2)], np.float32))
-    assert QuestionAnswering().answer(empty, null, LABELS)["answer"] == ""
-    assert QuestionAnswering().samples([empty], [null], LABELS)[0, :2].tolist() == [0, 0]
+    assert QuestionAnswering(QaParams()).answer(empty, null, LABELS)["answer"] == ""
+    assert QuestionAnswering(QaParams()).samples([empty], [null], LABELS)[0, :2].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -183,8 +184,8 @@ def test_question_words(question, word):
 def test_chance_is_what_random_spans_score():
     words = [f"слово{n}" for n in range(10)]
     examples = [asked(f"{n}", words[n % 10], context=" ".join(words)) for n in range(400)]
-    found = QuestionAnswering().chance(examples, LABELS)
+    found = QuestionAnswering(QaParams()).chance(examples, LABELS)
     assert found == pytest.approx(0.1, abs=0.03)
-    assert found == QuestionAnswering().chance(examples, LABELS)
-    assert QuestionAnswering().chance([asked("одно", "слово", context="слово")], LABELS) == 1
-    assert QuestionAnswering().chance([asked("без ответа")], LABELS) is None
+    assert found == QuestionAnswering(QaParams()).chance(examples, LABELS)
+    assert QuestionAnswering(QaParams()).chance([asked("одно", "слово", context="слово")], LABELS) == 1
+    assert QuestionAnswering(QaParams()).chance([asked("без ответа")], LABELS) is None

@@ -22,7 +22,7 @@ from harness.statistics import Interval, bootstrap_metrics, median_ratio, paired
 
 def test_quality_is_the_bootstrap_of_the_samples_over_both_seeds():
     found = row(report(), "lstm-kd · int8")
-    task = fakes.Task()
+    task = fakes.Task(None)
     mine, base = (
         bootstrap_metrics(
             lambda s, w: task.metrics(s, w, fakes.LABELS),

@@ -22,7 +22,7 @@ from harness_sentiment.task import Sentiment
 def prepare(name: str, params=None):
     folder = DATA / name
     source = Source("bundled", folder, tuple(sorted(path.name for path in folder.iterdir())))
-    return Sentiment().prepare(source, params or SentimentParams(), ("train", "dev", "test"))
+    return Sentiment(params or SentimentParams()).prepare(source, ("train", "dev", "test"))
 
 
 @pytest.fixture(scope="module")

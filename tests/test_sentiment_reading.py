@@ -26,7 +26,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 def prepare(folder: Path, roles=ROLES, rureviews: bool = False, **params) -> Prepared:
     files = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
     values = (RuReviewsParams if rureviews else SentimentParams).model_validate(params)
-    return Sentiment().prepare(Source("a test", folder, files), values, roles)
+    return Sentiment(values).prepare(Source("a test", folder, files), roles)
 
 
 def failure(folder: Path, **params) -> str:
@@ -58,7 +58,7 @@ def test_author_layout_maps_the_misspelt_class_and_ids_follow_names(tmp_path):
     assert {example["label"] for example in everything(data).values()} == set(data.labels)
     (example,) = [e for e in everything(data).values() if e["text"] == "review number 1"]
     assert example == {"id": "3", "text": "review number 1", "label": "neutral"}
-    assert Sentiment().target(example, data.labels) == 1
+    assert Sentiment(SentimentParams()).target(example, data.labels) == 1
 
 
 def test_author_file_under_its_csv_name_is_read_by_its_header(tmp_path):
@@ -346,7 +346,7 @@ def test_transfer_reads_texts_without_labels(tmp_path):
     assert sorted(e["text"] for e in data.roles["transfer"]) == ["вторая", "первая", "третья", "четвёртая"]
     assert data.labels == ()
     assert all("label" not in example for example in data.roles["transfer"])
-    assert Sentiment().target(data.roles["transfer"][0], ("a", "b")) is None
+    assert Sentiment(SentimentParams()).target(data.roles["transfer"][0], ("a", "b")) is None
 
 
 def test_transfer_leaves_test_files_alone_and_forgets_labels(tmp_path):

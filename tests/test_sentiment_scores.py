@@ -11,11 +11,11 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from harness import StageError
-from harness_sentiment.plugin import harness_tasks
+from harness_sentiment.plugin import SentimentParams, harness_tasks
 from harness_sentiment.task import Sentiment
 
 LABELS = ("negative", "neutral", "positive")
-TASK = Sentiment()
+TASK = Sentiment(SentimentParams())
 
 
 def draw(seed: int, count: int, classes: int = 3) -> np.ndarray:

@@ -21,7 +21,7 @@ ROLES = ("train", "dev", "test")
 
 def prepare(folder: Path, params=None, roles=ROLES, **values):
     files = tuple(sorted(path.name for path in folder.iterdir()))
-    return Sentiment().prepare(Source("a test", folder, files), params or SentimentParams.model_validate(values), roles)
+    return Sentiment(params or SentimentParams.model_validate(values)).prepare(Source("a test", folder, files), roles)
 
 
 def write(folder: Path, name: str, rows) -> None:

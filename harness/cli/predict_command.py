@@ -50,7 +50,8 @@ def command(
     head = opened.registry.task(opened.suite.task.use).head
     asked = _asked(head, texts, question, context)
     cell, folder = _artifact(opened)
-    answerer = load_answerer(folder, opened.suite.task.use, opened.registry, threads=1)
+    task = opened.registry.task(opened.suite.task.use).load(opened.suite.task.params)
+    answerer = load_answerer(folder, task, opened.registry, threads=1)
     if not as_json:
         click.echo(printable(f"answered by {cell}"), err=True)
     show = _SHOW[head]

@@ -27,8 +27,8 @@ def card(spec: TaskSpec, source: str | None) -> list[str]:
     found = _found(spec, source)
     if found is None:
         return ["data: none here and no bundled sample; give --source"]
-    task: Task = spec.load()
-    prepared = task.prepare(Source(found.origin, found.root, found.files), spec.params(), list(spec.roles))
+    task = spec.load()
+    prepared = task.prepare(Source(found.origin, found.root, found.files), list(spec.roles))
     return [
         f"data: {printable(found.origin)}: {_sizes(prepared)}",
         *_example(prepared),

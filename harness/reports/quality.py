@@ -13,7 +13,7 @@ import numpy as np
 from harness.plugins import Registry
 from harness.records import Records
 from harness.reports.model import Absent, Bar, Figure, Kept, Ranged, Score
-from harness.specs import Metric, Task
+from harness.specs import Metric
 from harness.statistics import (
     Bootstrap,
     Interval,
@@ -68,7 +68,8 @@ class Scorer:
 
 def make_scorer(records: Records, registry: Registry) -> Scorer:
     """A scorer with the task's own metrics. PluginError when the record's task is not installed."""
-    task: Task = registry.task(records.run["task"]["name"]).load()
+    about = records.run["task"]
+    task = registry.open_task({"use": about["name"], "params": about.get("params", {})})
     tested = [data for data in records.run["task"]["data"] if "test" in data["counts"]]
     labels = tuple(tested[0]["labels"]) if tested else ()
     confidence = records.run["measure"]["confidence"]

@@ -13,7 +13,7 @@ from harness.data import read_examples
 from harness.errors import AssetError, StageError
 from harness.keys import Stage
 from harness.plugins import Registry
-from harness.specs import Facts
+from harness.specs import Facts, Task
 from harness.store import Store
 
 
@@ -33,6 +33,10 @@ class Work:
     def options(self) -> Mapping[str, Any]:
         """The stage's options."""
         return self.stage.options
+
+    def task(self) -> Task:
+        """The task with the params of this stage."""
+        return self.registry.open_task(self.options["task"])
 
     def output(self, name: str = "out") -> Path:
         """The folder of a named output, made."""
@@ -62,9 +66,11 @@ def training_texts(work: Work) -> Iterator[str]:
     if "data" not in work.inputs:
         msg = "the training texts are read without having said so (`reads_text`)"
         raise StageError(msg)
-    task = work.registry.task(work.options["task"]["use"]).load()
+    task = work.task()
+    words = work.registry.task(work.options["task"]["use"]).head in ("token", "nested-token")
     for example in read_examples(work.inputs["data"]):
-        yield from _strings(task.input(example))
+        found = task.input(example)
+        yield from [" ".join(found)] if words else _strings(found)
 
 
 def _strings(value: object) -> Iterator[str]:

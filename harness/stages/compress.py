@@ -27,7 +27,7 @@ def run(work: Work) -> Facts:
     source = work.inputs["source"]
     before = read_artifact(source)
     spec = work.registry.compressor(work.options["compressor"])
-    task = work.options["task"]["use"]
+    task = work.task()
     examples = read_examples(work.inputs["data"])
     original = load_answerer(source, task, work.registry, work.threads)
     encoded = original.encode(examples[: max(PARITY_EXAMPLES, CALIBRATION_EXAMPLES if spec.calibrates else 0)])

@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.data import read_examples, read_json, read_meta, write_json
 from harness.errors import StageError
-from harness.specs import Facts, Task
+from harness.specs import Facts
 from harness.stages import Work
 
 RESAMPLES, ALPHA = 1000, 0.025  # of dev: the lower end of a 95 % interval has to be above chance
@@ -15,7 +15,7 @@ RESAMPLES, ALPHA = 1000, 0.025  # of dev: the lower end of a 95 % interval has t
 def run(work: Work) -> Facts:
     """Output `out`: the score and what chance gives. StageError when the score is not better."""
     spec = work.registry.task(work.options["task"]["use"])
-    task: Task = spec.load()
+    task = work.task()
     metric = spec.metrics[0]
     labels = read_meta(work.inputs["meta"]).labels
     score = float(read_json(work.inputs["score"] / "score.json")["metrics"][metric.name])

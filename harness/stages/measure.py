@@ -15,7 +15,7 @@ ROW = "row."
 def run(work: Work) -> Facts:
     """Output `out`: measure.json with every raw sample."""
     config = {name: value for name, value in work.stage.params.items() if name not in ("runtimes", "task")}
-    task = work.options["task"]["use"]
+    task = dict(work.options["task"])
     subjects = {n: {"artifact": str(p), "task": task} for n, p in work.inputs.items() if n != "data"}
     result = measure_group(
         Subject("anchor", subjects["anchor"]),

@@ -13,7 +13,7 @@ BATCH = 64  # of similar length; fp32 outputs do not depend on it beyond roundin
 def run(work: Work) -> Facts:
     """Output `out`: ids and logits, for the span head with the places that they are about."""
     examples = read_examples(work.inputs["data"])
-    answerer = load_answerer(work.inputs["artifact"], work.options["task"]["use"], work.registry, work.threads)
+    answerer = load_answerer(work.inputs["artifact"], work.task(), work.registry, work.threads)
     size = int(work.stage.params.get("batch", BATCH))
     windows = answerer.encode(examples)
     said = answerer.say(windows, size, lambda done, total: work.progress(done, total, "windows"))

@@ -15,11 +15,9 @@ def run(work: Work) -> Facts:
     asset = work.options["asset"]
     if "missing" in asset:
         raise AssetError(asset["missing"])
-    spec = work.registry.task(work.options["task"])
     source = Source(asset["origin"], Path(asset["root"]), tuple(asset["files"]))
-    params = spec.params(**work.options["params"])
     roles = work.stage.params["roles"]
-    prepared: Prepared = spec.load().prepare(source, params, roles)
+    prepared = work.task().prepare(source, roles)
     _check(prepared, roles, source)
     check_unchanged(work, "source", asset)
     for role in roles:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from harness.data import read_examples, read_meta, read_predictions, write_json
 from harness.errors import StageError
-from harness.specs import Facts, Task
+from harness.specs import CriticalTask, Facts
 from harness.stages import Work
 
 
 def run(work: Work) -> Facts:
     """Output `out`: per-example samples, the metrics at equal weights, details."""
     spec = work.registry.task(work.options["task"]["use"])
-    task: Task = spec.load()
+    task = work.task()
     examples = read_examples(work.inputs["data"])
     labels = read_meta(work.inputs["meta"]).labels
     outputs = read_predictions(work.inputs["predictions"], examples).per_example()
@@ -26,5 +28,9 @@ def run(work: Work) -> Facts:
     out = work.output()
     np.save(out / "samples.npy", samples, allow_pickle=False)
     details = task.details(samples, labels)
+    if spec.names_critical:
+        critical = cast("CriticalTask", task)
+        write_json(out / "items.json", critical.items(examples))
+        np.save(out / "found.npy", critical.found(examples, outputs, labels), allow_pickle=False)
     write_json(out / "score.json", {"metrics": metrics, "details": details, "ids": [e["id"] for e in examples]})
     return {"metrics": metrics, "details": details, "examples": len(examples)}

@@ -36,7 +36,7 @@ def run(work: Work) -> Facts:
     spec = work.registry.student(artifact.student)
     student: Student = spec.load()
     encoder: Encoder = load_object(spec.encoder)(start)
-    task: Task = work.registry.task(work.options["task"]["use"]).load()
+    task = work.task()
     distiller = work.registry.distiller(work.options["distiller"])
     examples = read_examples(work.inputs["data"])
     head, windows = rules(artifact.head), _encode(encoder, task, examples, artifact)

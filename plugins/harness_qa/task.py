@@ -38,8 +38,12 @@ class QuestionAnswering:
     question is left out of train and dev (unless nothing there has one) and kept in test, whose scores compare texts.
     """
 
-    def prepare(self, source: Source, params: Any, roles: Sequence[Role]) -> Prepared:
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    def prepare(self, source: Source, roles: Sequence[Role]) -> Prepared:
         """Read the source. AssetError with place, value and remedy where it is not what it should be."""
+        params = self.params
         transfer = "transfer" in roles
         if transfer and len(roles) > 1:
             msg = f"{source.origin}: 'transfer' was asked for beside {list(roles)}. Give it a [data.…] of its own"

@@ -24,8 +24,12 @@ def ran(what: str) -> None:
 class ToyTask:
     """Texts of a and b."""
 
-    def prepare(self, source, params, roles):
+    def __init__(self, params):
+        self.params = params
+
+    def prepare(self, source, roles):
         ran("prepare")
+        params = self.params
         rng = np.random.default_rng(0)
         texts = ["".join(rng.choice(["a", "b"], size=rng.integers(3, 9))) for _ in range(3 * params.examples)]
         examples = [
