@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.common import open_store, talk
-from harness.errors import HarnessError
+from harness.errors import HarnessError, NothingSelected, printable
 from harness.estimate import duration
+from harness.measuring.machine import detect, versions
+from harness.plugins import load_registry
 from harness.records import read_records
 from harness.store import Store, unused
 
+if TYPE_CHECKING:
+    from harness.verifying import Amount, Verdict
+
 YOUNG = 3600.0  # seconds; what is younger may belong to a run that goes on
+PATIENCE = 2.0  # seconds without a word
 
 
 @click.group(
@@ -22,7 +33,7 @@ YOUNG = 3600.0  # seconds; what is younger may belong to a run that goes on
     epilog="""\b
 Examples:
   harness cache ls
-  harness cache verify
+  harness cache verify --recompute 1%
   harness cache gc --dry-run""",
 )
 def command() -> None:
@@ -52,18 +63,90 @@ def ls(as_json: bool) -> int:
 
 @command.command(
     epilog="""\b
-Example:
-  harness cache verify"""
+Examples:
+  harness cache verify
+  harness cache verify --recompute 1%
+  harness cache verify --recompute 20 --seed 7"""
 )
-def verify() -> int:
-    """Compare every file of every entry with its recorded size and hash; exit 1 when one differs."""
-    store = open_store()
+@click.option(
+    "--recompute", metavar="SHARE|NUMBER", help="Also answer so many examples of each predict entry anew: 1%, or 20."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws those examples.")
+def verify(recompute: str | None, seed: int) -> int:
+    """Compare every file of every entry with its recorded size and hash; exit 1 when one differs.
+
+    With --recompute, stored predictions are also compared with what the stored artifacts say now about the stored
+    data: exit 1 when they differ, 5 when there is nothing to compare.
+    """
+    from harness.verifying import read_amount
+
+    amount = None if recompute is None else read_amount(recompute)
+    store, slow = open_store(), _Slow()
     keys = [folder.name for folder in sorted(store.objects.glob("??/*"))]
-    problems = {key: problem for key in keys if (problem := store.verify(key))}
-    for key, problem in problems.items():
-        click.echo(f"{key[:12]}  {problem}")
+    problems = {}
+    for number, key in enumerate(keys):
+        slow(f"{number} of {len(keys)} entries")
+        if problem := store.verify(key):
+            problems[key] = problem
+            click.echo(f"{key[:12]}  {problem}")
     talk(f"{len(keys)} entries, {len(problems)} damaged" + ("; the next run makes them again" if problems else ""))
-    return 1 if problems else 0
+    code = 0 if amount is None else _recompute(store, frozenset(problems), amount, seed, slow)
+    return 1 if problems else code
+
+
+def _recompute(store: Store, damaged: frozenset[str], amount: Amount, seed: int, slow: _Slow) -> int:
+    """A line per predict entry that is not damaged; the exit code."""
+    from harness.verifying import Here, predictions, recompute
+
+    registry = load_registry()
+    for who, why in registry.broken.items():
+        talk(f"warning: plugin '{who}' failed to load: {why}")
+    version = functools.cache(lambda name: versions([name])[name])
+    here = Here(store=store, registry=registry, machine={"isa": detect().isa}, library_version=version, damaged=damaged)
+    entries = [entry for entry in predictions(store) if entry.key not in damaged]
+    verdicts = []
+    for number, entry in enumerate(entries, start=1):
+        label = str(entry.manifest["label"])
+        slow.what = f"[{number}/{len(entries)}] {label}"
+        verdict = recompute(entry, here, amount, seed, lambda done, total: slow(f"window {done} of {total}"))
+        click.echo(printable(f"{verdict.status:11}  {entry.key[:12]}  {label}: {_found(verdict)}"))
+        verdicts.append(verdict)
+    return _summed(verdicts)
+
+
+def _found(verdict: Verdict) -> str:
+    if not verdict.checked:
+        return verdict.reason
+    compared = f"{verdict.checked} of {verdict.examples} examples, largest difference {verdict.difference:.2g}"
+    return f"{compared}; {verdict.reason}" if verdict.reason else compared
+
+
+def _summed(verdicts: Sequence[Verdict]) -> int:
+    """Say what was found; 1 when something differs or fails, 5 when nothing was compared."""
+    from harness.verifying import TOLERANCE
+
+    counts = Counter(verdict.status for verdict in verdicts)
+    listed = ", ".join(f"{counts[status]} {status}" for status in ("ok", "DIFFERS", "FAILED", "not checked"))
+    talk(f"{len(verdicts)} predict entries: {listed}; differences up to {TOLERANCE:g} are rounding")
+    if counts["DIFFERS"] or counts["FAILED"]:
+        return 1
+    if counts["ok"]:
+        return 0
+    talk("nothing could be compared; run a suite first, with the versions that are installed now")
+    return NothingSelected.exit_code
+
+
+@dataclass
+class _Slow:
+    """Says every two seconds what goes on."""
+
+    what: str = ""
+    said: float = field(default_factory=time.monotonic)
+
+    def __call__(self, progress: str) -> None:
+        if time.monotonic() - self.said > PATIENCE:
+            self.said = time.monotonic()
+            talk(f"… {self.what}  {progress}")
 
 
 @command.command(
