@@ -35,9 +35,9 @@ class Answerer:
         """Examples → windows of natural length."""
         return self.encoder.encode([self.task.input(example) for example in examples], self.artifact.head)
 
-    def collate(self, windows: Sequence[Encoded]) -> Arrays:
-        """Pad to the longest of the batch."""
-        return collate(windows, self.encoder.pad)
+    def collate(self, windows: Sequence[Encoded], length: int | None = None) -> Arrays:
+        """Pad to the longest of the batch, or to `length`."""
+        return collate(windows, self.encoder.pad, length)
 
     def forward(self, arrays: Arrays) -> Arrays:
         """Arrays → the head's outputs, float32."""

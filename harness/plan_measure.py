@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import SuiteError
 from harness.keys import Ref, Stage, written
+from harness.measuring.energy import find_meter
 from harness.plan import CellPlan
 from harness.specs import RuntimeSpec
 from harness.suite.bind import bind
-from harness.suite.types import Cell, SpeedConfig
+from harness.suite.types import Cell, EnergyConfig, SpeedConfig
 
 if TYPE_CHECKING:
     from harness.planner import Planner
@@ -69,13 +70,14 @@ def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) 
     spec = planner.context.registry.task(task.use)
     subjects = {"anchor": anchor, **{f"row.{n}": r for n, r in rows.items() if r.artifact != anchor.artifact}}
     runtimes = {name: _runtime(planner, plan) for name, plan in subjects.items()}
+    energy = planner.suite.measure.energy
     return planner.add(
         Stage(
             kind="measure",
             component="core",
             version=1,
             params={
-                **asdict(speed),
+                **_asked(speed, energy),
                 "runtimes": {name: [runtime.name, runtime.version] for name, runtime in runtimes.items()},
                 "task": [task.use, spec.version],
             },
@@ -88,12 +90,21 @@ def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) 
                 "tokenizers": planner.context.library_version("tokenizers"),
                 **{name: v for runtime in runtimes.values() for name, v in planner.libraries(runtime).items()},
             },
-            facets={"machine": planner.context.machine["identity"]},
+            facets={
+                "machine": planner.context.machine["identity"],
+                **({"counters": find_meter().names} if energy else {}),  # those that have become readable
+            },
             options={"task": {"use": task.use, "params": written(task.params)}},
             label=f"measure {next(iter(rows.values())).cell['model']}",
             exclusive=True,
         )
     )
+
+
+def _asked(speed: SpeedConfig, energy: EnergyConfig | None) -> dict[str, Any]:
+    """What is measured; what is not asked for is left out, so that older keys stay."""
+    asked = {name: value for name, value in asdict(speed).items() if name != "fixed" or "fixed" in speed.workloads}
+    return {**asked, **({"energy": asdict(energy)} if energy else {})}
 
 
 def _runtime(planner: Planner, plan: CellPlan) -> RuntimeSpec:

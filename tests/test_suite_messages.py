@@ -31,7 +31,7 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
             "a letter or digit first",
         ),
         ("[measure]", "[mesure]\n[measure]", "mesure: unknown key. Did you mean 'measure'?"),
-        ("[measure]", "[measure]\nx = 1", "measure.x: unknown key. Known: 'confidence', 'retention', 'speed'"),
+        ("[measure]", "[measure]\nx = 1", "measure.x: unknown key. Known: 'confidence', 'energy', 'retention', 'speed'"),
         ('use = "reviews"', 'use = "review"', "task.use: 'review' is not a known task. Did you mean 'reviews'? Known: "
          "'questions', 'reviews'"),
         ("stride = 64", "strid = 64", "task.strid: unknown key. Did you mean 'stride'?"),
@@ -156,7 +156,7 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
         ('text = "Distillation helps"', "txt = 'x'", "claims[0].text: required key is missing"),
         ("[measure]", "[report]\ncolums = []\n[measure]", "report.colums: unknown key. Did you mean 'columns'?"),
         ("[measure]", "[report]\ncolumns = ['accuracy', 'sise']\n[measure]", "report.columns[1]: 'sise' is not a column. "
-         "Did you mean 'size'? Known: 'accuracy', 'examples', 'folder', 'macro_f1', 'minutes', 'parameters', "
+         "Did you mean 'size'? Known: 'accuracy', 'batch_seconds', 'examples', 'folder', 'macro_f1', 'minutes', 'parameters', "
          "'per_minute', 'size', 'training'"),
         ("[measure]", "[report]\ncolumns = ['size', 'size']\n[measure]", "report.columns[1]: 'size' is named twice"),
         ("[measure]", "[report]\ncolumns = 'size'\n[measure]", "report.columns: expected a list, got 'size' (string). "

@@ -7,22 +7,26 @@ The twin is the anchor's artifact once more: what the two differ by is noise.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.errors import StageError
+from harness.measuring.energy import ROUNDS, CounterError, Meter, find_meter
 from harness.measuring.machine import detect, observe
 from harness.measuring.process import TIMEOUT_S, Subject, SubjectError, SubjectProcess
 
 if TYPE_CHECKING:
-    from harness.suite.types import SpeedConfig
+    from harness.suite.types import EnergyConfig, SpeedConfig
 
 ANCHOR, TWIN = "anchor", "twin"
+MS_PER_S = 1000
 MEMORY = "VmHWM of a fresh process: the most that was resident at once, interpreter, libraries and examples included"
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what comes next
 
@@ -37,6 +41,7 @@ class _Row:
     cold: dict[str, float] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
     turns: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    energy: list[dict[str, Any]] = field(default_factory=list)
     reason: str | None = None
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any] | None:
@@ -64,11 +69,29 @@ class _Plan:
     """What is to be measured, resolved."""
 
     config: SpeedConfig
+    meter: Meter | None  # None: energy was not asked for
+    energy_s: float
     threads: int
     examples: Path
     count: int  # of examples
     seed: int
     timeout_s: float
+
+    @property
+    def drawn(self) -> list[str]:
+        """The workloads that are measured in blocks, each a draw of its own."""
+        return [workload for workload in self.config.workloads if workload != "fixed"]
+
+    @property
+    def repeats(self) -> int:
+        """Of the workload `fixed`."""
+        return self.config.fixed.repeats if "fixed" in self.config.workloads else 0
+
+    @property
+    def steps(self) -> int:
+        """What each row does, for whoever watches."""
+        energy = ROUNDS if self.meter and self.meter.counters else 0
+        return 1 + self.config.blocks * len(self.drawn) + self.repeats + energy
 
 
 def measure_group(
@@ -79,6 +102,7 @@ def measure_group(
     seed: int = 0,
     progress: Progress | None = None,
     timeout_s: float = TIMEOUT_S,
+    energy: EnergyConfig | None = None,
 ) -> dict[str, Any]:
     """Measure the anchor, its twin and the rows over `examples` (JSON lines).
 
@@ -88,27 +112,37 @@ def measure_group(
     (means per example) and `passes`; `outputs`, the hash of its first pass; for `single` also `requests`, the times of
     each request of each block's first pass. Times are ms, memory MiB.
 
+    `fixed` is no part of the blocks: `repeats` holds its orders, and its workload, one per repeat, `batch_ms` (the mean
+    of the runs) and `runs_ms`, and once `shape`, [rows, tokens], and `outputs`.
+
+    When energy is asked for, `energy` is {"not measured": reason}, or {method, counters, idle} with the windows
+    {joules, seconds} of doing nothing; then each result has `energy`, its windows with the number of `examples`.
+
     A subject that fails is a failed row. StageError when the anchor fails, or there are no examples.
     """
     names = [ANCHOR, TWIN, *(row.label for row in rows)]
     if len(set(names)) != len(names):
         msg = f"labels of rows must differ from each other and from '{ANCHOR}' and '{TWIN}': {names[2:]}"
         raise ValueError(msg)
-    plan = _plan(config, examples, seed, timeout_s)
+    plan = _plan(config, energy, examples, seed, timeout_s)
     measured = [_Row(name, subject) for name, subject in zip(names, [anchor, anchor, *rows], strict=True)]
-    steps = _Steps(progress, len(measured) * (1 + config.blocks * len(config.workloads)))
+    steps = _Steps(progress, len(measured) * plan.steps)
     before = observe()
     with ExitStack() as stack:
         stack.callback(_close_all, measured)
         for row in measured:
             steps.next(f"start {row.subject.label}")
             _open(row, plan)
-        blocks = [_run_block(measured, plan, block, steps) for block in range(config.blocks)]
+        done: dict[str, Any] = {"blocks": [_run_block(measured, plan, n, steps) for n in range(config.blocks)]}
+        if plan.repeats:
+            done["repeats"] = [_repeat(measured, plan, n, steps) for n in range(plan.repeats)]
         _finish(measured)
+        if plan.meter:
+            done["energy"] = _count_energy(measured, plan, plan.meter, steps)
     results = {row.name: _result(row) for row in measured}
     return {
         "threads": plan.threads,
-        "blocks": blocks,
+        **done,
         "observed": {"before": asdict(before), "after": asdict(observe())},
         "anchor": results.pop(ANCHOR),
         "twin": results.pop(TWIN),
@@ -128,14 +162,23 @@ class _Steps:
         self._done += 1
 
 
-def _plan(config: SpeedConfig, examples: Path, seed: int, timeout_s: float) -> _Plan:
+def _plan(config: SpeedConfig, energy: EnergyConfig | None, examples: Path, seed: int, timeout_s: float) -> _Plan:
     with examples.open(encoding="utf-8") as lines:
         count = sum(1 for line in lines if line.strip("\n"))
     if not count:
         msg = f"{examples}: no example to measure with"
         raise StageError(msg)
     threads = config.threads or detect().identity.usable_cores
-    return _Plan(config=config, threads=threads, examples=examples, count=count, seed=seed, timeout_s=timeout_s)
+    return _Plan(
+        config=config,
+        meter=find_meter() if energy else None,
+        energy_s=energy.seconds if energy else 0.0,
+        threads=threads,
+        examples=examples,
+        count=count,
+        seed=seed,
+        timeout_s=timeout_s,
+    )
 
 
 def _open(row: _Row, plan: _Plan) -> None:
@@ -148,7 +191,7 @@ def _open(row: _Row, plan: _Plan) -> None:
     row.memory = {"how": MEMORY, "loaded_mib": row.process.opened["loaded_mib"]}
     row.cold = {"ready_ms": row.process.ready_ms, "load_ms": row.process.opened["load_ms"], **(row.ask("first") or {})}
     draw, _ = _draw(plan, block=0)
-    for workload in plan.config.workloads:
+    for workload in plan.drawn:
         row.ask("turn", **_turn(plan, workload, draw))
 
 
@@ -156,7 +199,7 @@ def _run_block(measured: Sequence[_Row], plan: _Plan, block: int, steps: _Steps)
     """Every row answers the block's draw once per workload, in random order."""
     draw, rng = _draw(plan, block)
     orders: dict[str, list[str]] = {}
-    for workload in plan.config.workloads:
+    for workload in plan.drawn:
         order = [measured[i] for i in rng.permutation(len(measured))]
         orders[workload] = [row.name for row in order]
         for row in order:
@@ -165,6 +208,40 @@ def _run_block(measured: Sequence[_Row], plan: _Plan, block: int, steps: _Steps)
             if reply is not None:
                 row.turns.setdefault(workload, []).append(reply)
     return {"draw": draw, "orders": orders}
+
+
+def _repeat(measured: Sequence[_Row], plan: _Plan, repeat: int, steps: _Steps) -> list[str]:
+    """Every row runs the one batch, in random order: the first rows of the first examples. Returns the order."""
+    fixed = plan.config.fixed
+    first = np.resize(np.arange(plan.count), fixed.batch_size).tolist()
+    batch = {"draw": first, "length": fixed.length, "warmups": fixed.warmups, "runs": fixed.runs}
+    order = [measured[i] for i in np.random.default_rng([plan.seed, repeat, 1]).permutation(len(measured))]
+    for row in order:
+        steps.next(f"repeat {repeat + 1} of {plan.repeats}, fixed: {row.subject.label}")
+        reply = row.ask("fixed", **batch, hashed=repeat == 0)
+        if reply is not None:
+            row.turns.setdefault("fixed", []).append(reply)
+    return [row.name for row in order]
+
+
+def _count_energy(measured: Sequence[_Row], plan: _Plan, meter: Meter, steps: _Steps) -> dict[str, Any]:
+    """Idle windows first; then every row answers one draw, one by one, in as many windows, in random order."""
+    if not meter.counters:
+        return {"not measured": meter.reason}
+    seconds = plan.energy_s / ROUNDS
+    request = {"draw": _draw(plan, block=0)[0][: plan.config.inputs], "least_ms": seconds * MS_PER_S}
+    rng = np.random.default_rng([plan.seed, 0, 2])
+    try:
+        idle = [asdict(meter.window(partial(time.sleep, seconds))[1]) for _ in range(ROUNDS)]
+        for window in range(ROUNDS):
+            for row in [measured[i] for i in rng.permutation(len(measured))]:
+                steps.next(f"window {window + 1} of {ROUNDS}, energy: {row.subject.label}")
+                reply, counted = meter.window(partial(row.ask, "work", **request))
+                if reply is not None:
+                    row.energy.append({**asdict(counted), **reply})
+    except CounterError as error:
+        return {"not measured": str(error)}
+    return {"method": meter.method, "counters": meter.names, "idle": idle}
 
 
 def _draw(plan: _Plan, block: int) -> tuple[list[int], np.random.Generator]:
@@ -201,8 +278,16 @@ def _result(row: _Row) -> dict[str, Any]:
         "label": row.subject.label,
         "cold_start": row.cold,
         "memory": row.memory,
-        "workloads": {workload: _columns(turns) for workload, turns in row.turns.items()},
+        "workloads": {name: (_fixed if name == "fixed" else _columns)(turns) for name, turns in row.turns.items()},
+        **({"energy": row.energy} if row.energy else {}),
     }
+
+
+def _fixed(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One dict per repeat → one list per quantity."""
+    runs = [turn["runs_ms"] for turn in turns]
+    once = {name: turns[0][name] for name in ("shape", "outputs")}
+    return {"batch_ms": [sum(repeat) / len(repeat) for repeat in runs], "runs_ms": runs, **once}
 
 
 def _columns(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -56,8 +56,20 @@ class SubjectLoop:
 
         return run_turn(self.answerer, [self.examples[i] for i in draw], batch_size, least_ms, hashed)
 
+    def fixed(self, draw: list[int], **batch: Any) -> dict[str, Any]:
+        """One repeat of the one batch: see `timer.run_fixed`."""
+        from harness.measuring.timer import run_fixed
+
+        return run_fixed(self.answerer, [self.examples[i] for i in draw], **batch)
+
+    def work(self, draw: list[int], least_ms: float) -> dict[str, Any]:
+        """Answer while energy is counted: see `timer.run_work`."""
+        from harness.measuring.timer import run_work
+
+        return run_work(self.answerer, [self.examples[i] for i in draw], least_ms)
+
     def finish(self) -> dict[str, Any]:
-        """The memory peak after all work."""
+        """The memory peak after all that is timed."""
         return {"peak_mib": peak_mib()}
 
 

@@ -1,7 +1,7 @@
 """The clock. It times calls from arrays to arrays and from text to answer, and knows nothing of what answers.
 
 `forward` is arrays to arrays; `request` is encode + collate + forward + read + answer. Times are milliseconds per
-example, whatever number of windows it has.
+example, whatever number of windows it has; those of the workload `fixed` are per batch.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from harness.errors import StageError
 
 if TYPE_CHECKING:
     from harness.specs import Arrays, Encoded, Example
@@ -28,8 +30,8 @@ class Answerer(Protocol):
     def encode(self, examples: list[Example]) -> list[Encoded]:
         """Text to windows of natural length, those of an example together, in order."""
 
-    def collate(self, windows: list[Encoded]) -> Arrays:
-        """One batch, padded to its longest."""
+    def collate(self, windows: list[Encoded], length: int | None = None) -> Arrays:
+        """One batch, padded to its longest, or to `length`."""
 
     def forward(self, arrays: Arrays) -> Arrays:
         """What the model makes of a batch."""
@@ -124,6 +126,60 @@ def run_turn(
     if batch_size is None:
         turn["requests"] = {"forward_ms": _ms(passes[0].forward), "request_ms": _ms(passes[0].request)}
     return turn if digest is None else {**turn, "outputs": digest.hexdigest()}
+
+
+def run_fixed(
+    answerer: Answerer,
+    examples: Sequence[Example],
+    length: int | None,
+    warmups: int,
+    runs: int,
+    hashed: bool = False,
+) -> dict[str, Any]:
+    """Forward passes of one batch: the first windows of the examples, as many as there are examples.
+
+    Every row is padded to `length`, or to the longest. Returns JSON: `runs_ms`, one time per timed pass after `warmups`
+    untimed ones; `shape`, [rows, tokens]; when hashed, `outputs`. StageError when a window does not fit.
+    """
+    windows = answerer.encode(list(examples))[: len(examples)]
+    longest = max(window.length for window in windows)
+    if length is not None and longest > length:
+        msg = (
+            f"measure.speed.fixed: the batch has a row of {longest} tokens, and length = {length}: nothing is cut; "
+            f"set length to {longest} or more, or lower task.max_length"
+        )
+        raise StageError(msg)
+    arrays = answerer.collate(windows, length)
+    taken: list[int] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(warmups):
+            answerer.forward(arrays)
+        for _ in range(runs):
+            begin = time.perf_counter_ns()
+            outputs = answerer.forward(arrays)
+            taken.append(time.perf_counter_ns() - begin)
+    finally:
+        gc.enable()
+    turn: dict[str, Any] = {"runs_ms": _ms(taken), "shape": [len(windows), longest if length is None else length]}
+    return {**turn, "outputs": _hash(outputs)} if hashed else turn
+
+
+def run_work(answerer: Answerer, examples: Sequence[Example], least_ms: float) -> dict[str, Any]:
+    """Whole passes over the draw, one by one, for at least `least_ms`; returns the number of `examples` answered."""
+    end = time.perf_counter_ns() + least_ms * NS_PER_MS
+    passes = 0
+    while not passes or time.perf_counter_ns() < end:
+        single_pass(answerer, examples, keep=None)
+        passes += 1
+    return {"examples": passes * len(examples)}
+
+
+def _hash(outputs: Arrays) -> str:
+    digest = _Digest()
+    digest.update(outputs)
+    return digest.hexdigest()
 
 
 def _passes(

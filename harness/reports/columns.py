@@ -20,6 +20,7 @@ _HEADERS = {
     "minutes": "minutes over the test examples ↓",
     "examples": "test examples",
     "per_minute": "requests per minute ↑",
+    "batch_seconds": "seconds per batch ↓",
     "training": "training, own steps",
     "parameters": "parameters, millions",
 }
@@ -28,6 +29,7 @@ _PUBLISHED = {  # column → figure of [[published]]
     "minutes": "minutes",
     "examples": "examples",
     "per_minute": "requests_per_minute",
+    "batch_seconds": "batch_seconds",
     "parameters": "parameters_millions",
 }
 EXTRAPOLATED = ("minutes", "per_minute")
@@ -49,6 +51,7 @@ def _column(name: str, report: Report) -> Column:
         "minutes": lambda row: measured(minutes(row, report.examples)),
         "examples": lambda _: integer(report.examples),
         "per_minute": lambda row: measured(per_minute(row)),
+        "batch_seconds": lambda row: measured(row.speed.batch_seconds),
         "training": lambda row: figure(_training(row), fmt.seconds),
         "parameters": lambda row: figure(millions(row)),
     }

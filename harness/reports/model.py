@@ -76,6 +76,10 @@ class Speed:
     p50_ms: Ranged  # of requests
     p90_ms: Ranged
     examples_per_s: Ranged  # batch, text to answer: median over blocks
+    fixed: Ratio  # fixed: arrays to arrays
+    batch_seconds: Ranged  # fixed: mean over repeats
+    batch_seconds_std: Figure  # between repeats
+    joules_per_example: Ranged  # above idle, one by one: mean over windows
     load_ms: Figure  # imports and loading in a fresh process
     first_answer_ms: Figure
     peak_mib: Figure
@@ -142,8 +146,10 @@ class Measurement:
 
     name: str
     rows: tuple[str, ...]  # labels of the rows that take their times from it
-    floors: Mapping[str, Figure]  # forward, request, throughput
+    floors: Mapping[str, Figure]  # forward, request, throughput, fixed
     threads: int
+    counters: tuple[str, ...]  # of energy: "rapl package-0"
+    idle_watts: Figure  # what they read while nothing ran
     load_before: float | None
     load_after: float | None
     failures: Mapping[str, str]  # row → reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.reports.model import Absent, Figure, Published, Ranged, Row, Theirs
+from harness.reports.model import Absent, Figure, Published, Ranged, Ratio, Row, Theirs
 from harness.reports.study import find, millions, minutes, per_minute
 from harness.reports.tables import scaled
 from harness.specs import Metric
@@ -13,7 +13,7 @@ from harness.statistics import Interval
 from harness.suite.types import REMARKS
 
 SAME = 0.02  # two files, or two counts, of one model may differ by so much: headers, heads, rounding
-HARDWARE = ("minutes", "requests_per_minute")  # figures that hold for one machine
+HARDWARE = ("minutes", "requests_per_minute", "batch_seconds")  # figures that hold for one machine
 SMALLER_IS_BETTER = ("size_mib", "parameters_millions")
 REHEARSAL = "a rehearsal"
 Faster = Callable[[str, Row, Row], Ranged]  # kind of time, row, than → how many times faster
@@ -91,8 +91,9 @@ class _Judge:
         metric = self.metrics.get(name)
         if metric is not None:
             return scaled(row.quality[name].interval, 100 if metric.unit == "%" else 1)
+        times = (minutes(row, self.examples), per_minute(row), row.speed.batch_seconds)
         if name in HARDWARE:
-            return minutes(row, self.examples) if name == "minutes" else per_minute(row)
+            return dict(zip(HARDWARE, times, strict=True))[name]
         if name == "examples":
             return _within(self.examples, 0)
         figures = {"size_mib": row.size.model_mib, "parameters_millions": millions(row)}
@@ -104,9 +105,14 @@ class _Judge:
         if base is None or self.anchor is None or isinstance(mine, Absent) or mine.anchor:
             return []
         faster = _faster(row.figures, base.figures)
+        batch = _quotient(base.figures, row.figures, "batch_seconds")
         smaller = _quotient(base.figures, row.figures, "size_mib")
         size = _within(mine.size.times_smaller, SAME)
-        found = [("faster", faster, self._our_speed(mine)), ("smaller", smaller, size)]
+        found = [
+            ("faster", faster, self._our_speed(mine, "request", mine.speed.request)),
+            ("faster, a batch,", batch, self._our_speed(mine, "fixed", mine.speed.fixed)),
+            ("smaller", smaller, size),
+        ]
         return [self._ratio(word, value, ours) for word, value, ours in found if value is not None]
 
     def _ratio(self, word: str, value: float, ours: Ranged) -> Line:
@@ -115,11 +121,11 @@ class _Judge:
             return name, "", value, Absent(REHEARSAL), f"not comparable: {REHEARSAL}"
         return name, "", value, ours, _verdict(value, ours, higher_is_better=True)
 
-    def _our_speed(self, mine: Row) -> Ranged:
+    def _our_speed(self, mine: Row, kind: str, ratio: Ratio) -> Ranged:
         """Against the anchor, as wide as two measurements of one artifact may be apart."""
-        if not mine.speed.request.resolved:
+        if not ratio.resolved:
             return Absent("the measurement was too noisy")
-        return self.faster("request", mine, self.anchor) if self.anchor else Absent("no anchor")
+        return self.faster(kind, mine, self.anchor) if self.anchor else Absent("no anchor")
 
     def _published_anchor(self, row: Theirs, theirs: Sequence[Theirs]) -> Theirs | None:
         for other in theirs:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from harness.reports.model import Absent, Figure, Measurement, Ranged, Ratio, Size, Speed
 from harness.statistics import (
     CONFIDENCE,
@@ -23,8 +25,11 @@ KINDS = {
     "forward": ("single", "forward_ms"),
     "request": ("single", "request_ms"),
     "throughput": ("batch", "request_ms"),
+    "fixed": ("fixed", "batch_ms"),
 }
+MS_PER_S = 1000
 UNASKED = Absent("speed was not asked for")
+NO_ENERGY = Absent("energy was not asked for")
 LOUDEST = 0.5  # noise floor above which nothing in a measurement is told apart
 WIDEST = 1.5  # high / low of a ratio that still says something
 
@@ -48,6 +53,9 @@ def speed(
         p50_ms=_quantile(requests, 0.5, confidence),
         p90_ms=_quantile(requests, 0.9, confidence),
         examples_per_s=_throughput(_quantile(_times(result, "throughput"), 0.5, confidence)),
+        batch_seconds=_mean(_seconds(result), confidence),
+        batch_seconds_std=_spread(_seconds(result)),
+        joules_per_example=_joules(document.get("energy"), result.get("energy", []), confidence),
         load_ms=_figure(result["cold_start"].get("load_ms")),
         first_answer_ms=_figure(result["cold_start"].get("first_answer_ms")),
         peak_mib=_figure(result["memory"].get("peak_mib")),
@@ -77,6 +85,8 @@ def measurement(document: Json, name: str, rows: Sequence[str], floors: Mapping[
         rows=tuple(rows),
         floors=floors,
         threads=document["threads"],
+        counters=tuple(document.get("energy", {}).get("counters", ())),
+        idle_watts=_idle(document.get("energy")),
         load_before=before[0] if before else None,
         load_after=after[0] if after else None,
         failures={n: r["reason"] for n, r in _results(document).items() if r["status"] != "ok"},
@@ -149,6 +159,10 @@ def unmeasured(why: Absent) -> Speed:
         p50_ms=why,
         p90_ms=why,
         examples_per_s=why,
+        fixed=ratio,
+        batch_seconds=why,
+        batch_seconds_std=why,
+        joules_per_example=why,
         load_ms=why,
         first_answer_ms=why,
         peak_mib=why,
@@ -220,6 +234,39 @@ def _quantile(samples: Sequence[float], q: float, confidence: float) -> Ranged:
 
 def _mean(blocks: Sequence[float], confidence: float) -> Ranged:
     return block_mean(blocks, confidence=confidence) if blocks else Absent("its workload was not asked for")
+
+
+def _seconds(result: Json) -> list[float]:
+    """The mean of each repeat's runs, s per batch."""
+    return [ms / MS_PER_S for ms in _times(result, "fixed")]
+
+
+def _spread(repeats: Sequence[float]) -> Figure:
+    """The standard deviation between repeats."""
+    if not repeats:
+        return _unasked("fixed")
+    return float(np.std(repeats, ddof=1)) if len(repeats) > 1 else Absent("one repeat has no spread")
+
+
+def _joules(energy: Json | None, windows: Sequence[Json], confidence: float) -> Ranged:
+    """Per example, above what idling took in the same time, each window beside an idle one."""
+    if energy is None or "not measured" in energy:
+        return _no_energy(energy)
+    pairs = zip(windows, energy["idle"], strict=True)
+    net = [(w["joules"] - idle["joules"] / idle["seconds"] * w["seconds"]) / w["examples"] for w, idle in pairs]
+    found = block_mean(net, confidence=confidence)
+    return found if found.low > 0 else Absent("not measured (the counters showed no more than when idle)")
+
+
+def _idle(energy: Json | None) -> Figure:
+    """Watts."""
+    if energy is None or "not measured" in energy:
+        return _no_energy(energy)
+    return float(sum(w["joules"] for w in energy["idle"]) / sum(w["seconds"] for w in energy["idle"]))
+
+
+def _no_energy(energy: Json | None) -> Absent:
+    return NO_ENERGY if energy is None else Absent(f"not measured ({energy['not measured']})")
 
 
 def _throughput(ms: Ranged) -> Ranged:

@@ -38,9 +38,9 @@ def _cut(order: np.ndarray, batch_size: int) -> list[Rows]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def collate(encoded: Sequence[Encoded], pad: Mapping[str, int]) -> Arrays:
-    """Stack arrays of natural length into int64 [B, longest of the batch], filled up with `pad`."""
-    longest = max(item.length for item in encoded)
+def collate(encoded: Sequence[Encoded], pad: Mapping[str, int], length: int | None = None) -> Arrays:
+    """Stack arrays of natural length into int64 [B, longest of the batch, or `length`], filled up with `pad`."""
+    longest = max(item.length for item in encoded) if length is None else length
     arrays = {name: np.full((len(encoded), longest), value, dtype=np.int64) for name, value in pad.items()}
     for name, array in arrays.items():
         for row, item in enumerate(encoded):

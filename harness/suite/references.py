@@ -12,8 +12,18 @@ from harness.suite.components import Reader, fit, misfit
 from harness.suite.locate import Loc
 from harness.suite.matrix import no_value, same
 from harness.suite.problems import Problems, not_among, typed
-from harness.suite.schema import MeasureTable, RetentionTable, SpeedTable
-from harness.suite.types import AxisValue, Cell, MeasureConfig, ModelConfig, Retention, SpeedConfig, Suite
+from harness.suite.schema import EnergyTable, MeasureTable, RetentionTable, SpeedTable
+from harness.suite.types import (
+    AxisValue,
+    Cell,
+    EnergyConfig,
+    FixedConfig,
+    MeasureConfig,
+    ModelConfig,
+    Retention,
+    SpeedConfig,
+    Suite,
+)
 
 Row = tuple[tuple[str, AxisValue], ...]
 
@@ -76,7 +86,8 @@ def read_measure(reader: Reader, task: TaskSpec | None) -> MeasureConfig:
     if table is None:
         return MeasureConfig(speed=speed)
     retention = _retention(reader, table.retention, task) if table.retention else None
-    return MeasureConfig(speed=speed, retention=retention, confidence=table.confidence)
+    energy = _energy(reader, table.energy, speed)
+    return MeasureConfig(speed=speed, energy=energy, retention=retention, confidence=table.confidence)
 
 
 def check_retention(reader: Reader, suite: Suite) -> None:
@@ -119,7 +130,27 @@ def _speed(reader: Reader, raw: Any) -> SpeedConfig | None:
         reader.problems.at_value(("measure", "speed"), f"expected a table or false, got {typed(raw)}")
         return None
     table = reader.problems.check(SpeedTable, raw, ("measure", "speed"))
-    return SpeedConfig(**table.model_dump(exclude_unset=True)) if table else None
+    if table is None:
+        return None
+    if table.fixed and "fixed" not in table.workloads:
+        message = "is about the workload 'fixed', which is not asked for: add it to workloads"
+        reader.problems.at_key(("measure", "speed", "fixed"), message)
+    fixed = FixedConfig(**(table.fixed.model_dump() if table.fixed else {}))
+    return SpeedConfig(**table.model_dump(exclude_unset=True, exclude={"fixed"}), fixed=fixed)
+
+
+def _energy(reader: Reader, raw: Any, speed: SpeedConfig | None) -> EnergyConfig | None:
+    """`true`: as usual; `false` or nothing: not at all. It is measured beside the speed, never without."""
+    loc: Loc = ("measure", "energy")
+    if raw is False:
+        return None
+    if raw is not True and not isinstance(raw, dict):
+        reader.problems.at_value(loc, f"expected a table, true or false, got {typed(raw)}")
+        return None
+    if speed is None:
+        reader.problems.at_value(loc, "is measured after the speed: remove speed = false")
+    table = reader.problems.check(EnergyTable, {} if raw is True else raw, loc)
+    return EnergyConfig(**table.model_dump()) if table else None
 
 
 def _retention(reader: Reader, table: RetentionTable, task: TaskSpec | None) -> Retention:

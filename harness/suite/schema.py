@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainVa
 
 from harness.specs import Params, Spec
 from harness.suite.problems import typed
-from harness.suite.types import MeasureConfig, SpeedConfig
+from harness.suite.types import EnergyConfig, FixedConfig, MeasureConfig, SpeedConfig
 
 SCHEMA = 1
 _NAME = re.compile(r"\w[\w.+-]*")
@@ -138,15 +138,32 @@ class MatrixTable(Params):
     exclude: tuple[Scalars, ...] = ()
 
 
+class FixedTable(Params):
+    """`measure.speed.fixed`."""
+
+    batch_size: int = Field(default=FixedConfig.batch_size, ge=1)
+    length: int | None = Field(default=FixedConfig.length, ge=1)
+    warmups: int = Field(default=FixedConfig.warmups, ge=0)
+    runs: int = Field(default=FixedConfig.runs, ge=1)
+    repeats: int = Field(default=FixedConfig.repeats, ge=1)
+
+
 class SpeedTable(Params):
     """`measure.speed`."""
 
-    workloads: tuple[Literal["single", "batch"], ...] = Field(default=("single", "batch"), min_length=1)
+    workloads: tuple[Literal["single", "batch", "fixed"], ...] = Field(default=("single", "batch"), min_length=1)
     threads: int | None = Field(default=SpeedConfig.threads, ge=1)
     batch_size: int = Field(default=SpeedConfig.batch_size, ge=1)
     inputs: int = Field(default=SpeedConfig.inputs, ge=1)
     blocks: int = Field(default=SpeedConfig.blocks, ge=1)
     turn_ms: float = Field(default=SpeedConfig.turn_ms, gt=0)
+    fixed: FixedTable | None = None
+
+
+class EnergyTable(Params):
+    """`measure.energy`."""
+
+    seconds: float = Field(default=EnergyConfig.seconds, gt=0)
 
 
 class RetentionTable(Params):
@@ -158,9 +175,10 @@ class RetentionTable(Params):
 
 
 class MeasureTable(Params):
-    """`[measure]`; `speed` is a table, or false."""
+    """`[measure]`; `speed` is a table, or false; `energy` a table, or true."""
 
     speed: Any = True
+    energy: Any = False
     retention: RetentionTable | None = None
     confidence: float = Field(default=MeasureConfig.confidence, gt=0, lt=1)
 

@@ -13,8 +13,12 @@ from harness.training import TrainParams
 AxisValue = str | int | float | bool | None  # None: the cell's model lacks the axis, shown as "—"
 
 # What a study's tables hold, beside the task's metrics.
-COLUMNS = ("size", "folder", "minutes", "examples", "per_minute", "training", "parameters")  # of [report]
-FIGURES = ("size_mib", "minutes", "requests_per_minute", "parameters_millions", "examples")  # of [[published]]
+COLUMNS = (  # of [report]
+    "size", "folder", "minutes", "examples", "per_minute", "batch_seconds", "training", "parameters",
+)  # fmt: skip
+FIGURES = (  # of [[published]]
+    "size_mib", "minutes", "requests_per_minute", "batch_seconds", "parameters_millions", "examples",
+)  # fmt: skip
 REMARKS = ("note", "split", "metric", "hardware", "training")  # of [[published]], in words
 TIMES = ("request", "forward")  # of [[claims]]
 QUANTITIES = (*TIMES, "size", "parameters")  # of [[claims]]
@@ -71,6 +75,17 @@ class TaskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FixedConfig:
+    """The workload `fixed`: forward passes of one batch, the first rows of the test data, as studies time them."""
+
+    batch_size: int = 16
+    length: int | None = None  # tokens that every row is padded to; None: the longest of the batch
+    warmups: int = 2  # untimed passes before each repeat
+    runs: int = 5  # timed passes of a repeat; their mean is one latency
+    repeats: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpeedConfig:
     """How speed is measured. `threads` None: all physical cores of the machine."""
 
@@ -80,6 +95,14 @@ class SpeedConfig:
     inputs: int = 64  # size of one block's draw for `single`
     blocks: int = 20
     turn_ms: float = 50.0
+    fixed: FixedConfig = field(default_factory=FixedConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyConfig:
+    """The pass that reads energy counters, after the timing."""
+
+    seconds: float = 5.0  # at least so long idle, and so long for each row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +116,10 @@ class Retention:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureConfig:
-    """The `[measure]` table. `speed` None: not measured."""
+    """The `[measure]` table. `speed`, `energy` None: not measured."""
 
     speed: SpeedConfig | None = field(default_factory=SpeedConfig)
+    energy: EnergyConfig | None = None
     retention: Retention | None = None
     confidence: float = 0.95
 
