@@ -65,7 +65,7 @@ def test_a_good_suite_becomes_values() -> None:
     }
     assert suite.measure == MeasureConfig(
         speed=SpeedConfig(workloads=("single",), threads=2),
-        retention=Retention(of="teacher", metric="macro_f1", at_least=(0.95, 0.99)),
+        retention=(Retention(of="teacher", metric="macro_f1", at_least=(0.95, 0.99)),),
     )
     assert [row["row"] for row in suite.published] == [{"model": "student", "compress": "int8"}, "Their CNN"]
     assert suite.claims[0]["compares"] == ["student", "plain"]

@@ -178,7 +178,7 @@ than = "Their CNN"
 quantity = "accuracy"
 difference_at_least = 1.0
 """
-BARS = "'difference_at_least', 'difference_at_most', 'ratio_at_least', 'ratio_at_most', 'within'"
+BARS = "'difference_above', 'difference_at_least', 'difference_at_most', 'difference_below', 'ratio_at_least', 'ratio_at_most', 'within'"
 
 
 @pytest.mark.parametrize(

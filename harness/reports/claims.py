@@ -23,6 +23,8 @@ _WORDS = {
     "ratio_at_most": "at most",
     "difference_at_least": "at least",
     "difference_at_most": "at most",
+    "difference_above": "above",
+    "difference_below": "below",
     "within": "within ±",
 }
 _SIZES = {"size": ("size_mib", "MiB", "× smaller"), "parameters": ("parameters_millions", "millions", "× fewer")}
@@ -66,6 +68,10 @@ def _claim(document: Json, evidence: Evidence) -> Claim:
 
 def verdict(found: Interval, bar: str, wanted: float) -> str:
     """Supported: the whole interval keeps to the bar. Contradicted: none of it does."""
+    if bar.endswith(("above", "below")):  # the bar itself does not: two equal rows differ by exactly 0
+        low, high = (found.low, found.high) if bar.endswith("above") else (-found.high, -found.low)
+        least = wanted if bar.endswith("above") else -wanted
+        return "supported" if low > least else "contradicted" if high <= least else "undecided"
     low, high = -float("inf"), float("inf")
     if bar.endswith("at_least"):
         low = wanted

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.reports import format as fmt
 from harness.reports.columns import Column, extrapolation, outsider_cells, outsiders, study_columns
 from harness.reports.comparing import claims_section, published_section
 from harness.reports.costs import size_section, speed_section
+from harness.reports.critical import exchange_section, type_section
 from harness.reports.escape import markdown
 from harness.reports.figures import figure_links
 from harness.reports.identity import data_section, identity_section
 from harness.reports.making import compressor_section, training_section
-from harness.reports.model import Absent, Report, Row
+from harness.reports.model import Absent, Kept, Report, Row
 from harness.reports.problems import problem_line, problems_section
 from harness.reports.results import class_section, quality_section, slice_section
 from harness.reports.tables import (
@@ -33,6 +36,8 @@ BANNERS = {
 _SECTIONS = (
     claims_section,
     quality_section,
+    type_section,
+    exchange_section,
     speed_section,
     size_section,
     compressor_section,
@@ -118,30 +123,34 @@ def _differences(report: Report) -> list[Content]:
 
 
 def _kept(report: Report) -> list[Column]:
-    """What is kept of the reference, then a column per bar."""
-    if not report.rows:
-        return []
-    first = report.rows[0].kept
+    """For each metric that should be kept: what is kept of the reference, then a column per bar."""
+    asked = len(report.rows[0].keeps) if report.rows else 0
+    return [column for n in range(asked) for column in _kept_of([row.keeps[n] for row in report.rows], asked > 1)]
+
+
+def _kept_of(kept: Sequence[Kept], several: bool) -> list[Column]:
+    """One per row; where several metrics should be kept, bars say of which they are."""
+    first = kept[0]
     title = Shown(f"keeps of {markdown(first.of)}'s {markdown(first.metric)}, % ↑")
-    columns: list[Column] = [(title, metric_column([row.kept.interval for row in report.rows], "%"))]
+    columns: list[Column] = [(title, metric_column([entry.interval for entry in kept], "%"))]
     for number, bar in enumerate(first.bars):
-        verdicts = [row.kept.bars[number].verdict for row in report.rows]
-        columns.append(
-            (Shown(f"≥ {fmt.share(bar.at_least)}"), [v if isinstance(v, Absent) else Shown(v) for v in verdicts])
-        )
+        verdicts = [entry.bars[number].verdict for entry in kept]
+        heading = Shown(f"{markdown(first.metric) + ' ' if several else ''}≥ {fmt.share(bar.at_least)}")
+        columns.append((heading, [v if isinstance(v, Absent) else Shown(v) for v in verdicts]))
     return columns
 
 
 def _legend(report: Report) -> str:
     """How to read the table."""
     level = fmt.share(report.run["measure"]["confidence"])
+    several = any(row.also_kept for row in report.rows)
     parts = [f"Brackets: {level} intervals.", "Δ and kept share: paired, on the same examples."]
-    if any(row.kept.bars for row in report.rows):
+    if any(kept.bars for row in report.rows for kept in row.keeps):
         parts.append("PASS: the whole interval reaches the bar; FAIL: none of it does; INCONCLUSIVE: a part.")
     if report.measurements:
         parts.append(
-            "× faster, measured beside the anchor at batch 1: request is text to answer, forward the model alone, of "
-            "which the sentence above speaks; ≈ 1: no more than noise."
+            "× faster, measured beside the anchor at batch 1: request is text to answer, forward the model alone"
+            f"{'' if several else ', of which the sentence above speaks'}; ≈ 1: no more than noise."
         )
     parts.append(extrapolation(report))
     parts.append("MiB: 2^20 bytes.")

@@ -53,6 +53,40 @@ class Kept:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TypeScore:
+    """One type of entities, as the task's details have it; means over the row's seeds."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    critical: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A critical span of the test data: texts of third parties."""
+
+    type: str
+    text: str
+    context: str
+    example: str  # id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """Critical spans that the reference found and the row did not (lost), and the other way round (won)."""
+
+    of: str  # label of the reference row
+    items: int  # critical spans in the test data
+    found: float  # by the row; counts are means over the seeds that both rows have
+    lost: float
+    won: float
+    first_lost: tuple[Item, ...]  # a few, of the first seed
+    first_won: tuple[Item, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ratio:
     """How many times the anchor's speed, and how far that can be told."""
 
@@ -132,11 +166,20 @@ class Row:
     seeds: int
     quality: Mapping[str, Score]  # by metric, in the task's order
     kept: Kept
+    also_kept: tuple[Kept, ...] = ()  # of the suite's further [[measure.retention]]
     speed: Speed
     size: Size
     steps: tuple[Step, ...]
     training: Training
     details: Json  # of the first scored seed: per class, confusion
+    types: Mapping[str, TypeScore] = field(default_factory=dict)
+    exchange: Exchange | Absent = Absent("the task names no critical types")
+
+    @property
+    def keeps(self) -> tuple[Kept, ...]:
+        """All that the suite asks to be kept."""
+        return (self.kept, *self.also_kept)
+
     cut: int  # test examples of which a part was too long to be read
 
 

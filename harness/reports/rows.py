@@ -7,9 +7,9 @@ from typing import Any
 
 from harness.plugins import Registry
 from harness.records import Records
-from harness.reports import history, quality, speed, study
+from harness.reports import critical, history, quality, speed, study
 from harness.reports.claims import Evidence, judge
-from harness.reports.model import Absent, AxisValue, Kept, Measurement, Ranged, Report, Row, Score, Speed
+from harness.reports.model import Absent, AxisValue, Exchange, Kept, Measurement, Ranged, Report, Row, Score, Speed
 from harness.reports.published import published
 from harness.reports.summary import summarise_rows
 from harness.specs import Metric
@@ -86,6 +86,13 @@ def status(cells: Sequence[Json]) -> str:
     return ", ".join([first, *others])
 
 
+def _retentions(recorded: Json | Sequence[Json] | None) -> Sequence[Json]:
+    """As a run records them; earlier versions knew one or none."""
+    if recorded is None:
+        return ()
+    return (recorded,) if isinstance(recorded, dict) else recorded
+
+
 def _group(cells: Sequence[Json]) -> dict[Axes, list[Json]]:
     groups: dict[Axes, list[Json]] = {}
     for cell in cells:
@@ -121,10 +128,8 @@ class _Context:
             scored,
         )
         self.anchor = self._find(records.run["anchor"])
-        retention = records.run["measure"]["retention"]
-        self.reference = self._find({"model": retention["of"], "compress": "none"}) if retention else self.anchor
-        self.bars: tuple[float, ...] = tuple(sorted(retention["at_least"])) if retention else ()
-        self.kept_metric = self._metric(retention["metric"]) if retention else metrics[0]
+        self.retentions = _retentions(records.run["measure"]["retention"])
+        self.items = critical.items(records.run)
         self.confidence: float = records.run["measure"]["confidence"]
         self.names = self._names()
         self._floors = {key: speed.floors(records.measurements[key], self.confidence) for key in self.names}
@@ -153,6 +158,7 @@ class _Context:
     def row(self, axes: Axes) -> Row:
         """Everything about one row."""
         cells = self.groups[axes]
+        kept, *also_kept = self._kept(axes)
         details = [cell["quality"]["details"] for cell in cells if cell["quality"]]
         return Row(
             axes=dict(axes),
@@ -162,12 +168,15 @@ class _Context:
             seeds_ok=sum(cell["status"] == "ok" for cell in cells),
             seeds=len(cells),
             quality=self._quality(axes),
-            kept=self._kept(axes),
+            kept=kept,
+            also_kept=tuple(also_kept),
             speed=self._speed(cells),
             size=speed.size(cells, self.anchor_size),
             steps=history.steps(cells, label(axes), self.registry),
             training=history.training(cells, self._trainings),
             details=details[0] if details else {},
+            types=critical.types(details),
+            exchange=self._exchange(cells),
             cut=max((cell["predict"].get("cut", 0) for cell in cells if cell.get("predict")), default=0),
         )
 
@@ -209,9 +218,28 @@ class _Context:
         """Where a row's times stand: measurement and subject."""
         return next(((cell["measure"], cell["subject"]) for cell in cells if cell["measure"] in self.names), None)
 
-    def _kept(self, axes: Axes) -> Kept:
-        of = label(self.reference) if self.reference else "the reference"
-        return quality.kept(self.scores(axes), self.scores(self.reference), of, self.kept_metric, self.bars)
+    def _kept(self, axes: Axes) -> list[Kept]:
+        """What the suite asks to be kept; without a [measure.retention] how much of the anchor's primary metric is."""
+        if not self.retentions:
+            return [self._share(axes, self.anchor, self.metrics[0], ())]
+        return [
+            self._share(axes, self._reference(asked), self._metric(asked["metric"]), tuple(sorted(asked["at_least"])))
+            for asked in self.retentions
+        ]
+
+    def _share(self, axes: Axes, reference: Axes | None, metric: Metric, bars: Sequence[float]) -> Kept:
+        of = label(reference) if reference else "the reference"
+        return quality.kept(self.scores(axes), self.scores(reference), of, metric, bars)
+
+    def _reference(self, asked: Json) -> Axes | None:
+        return self._find({"model": asked["of"], "compress": "none"})
+
+    def _exchange(self, cells: Sequence[Json]) -> Exchange | Absent:
+        """Against what the first retention is about, else against the anchor."""
+        reference = self._reference(self.retentions[0]) if self.retentions else self.anchor
+        if reference is None:
+            return quality.NO_REFERENCE
+        return critical.exchange(cells, self.groups[reference], label(reference), self.items)
 
     def measurements(self) -> tuple[Measurement, ...]:
         """The measured groups with the rows that use them."""

@@ -1,14 +1,18 @@
-"""The sentence that a report begins with and a run ends with."""
+"""The sentence that a report begins with and a run ends with.
+
+Of one metric that should be kept it names the fastest model that passes, of several the cheapest row that passes all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from harness.reports.format import fixed, measured, ranged, share, times
-from harness.reports.model import Absent, Row
+from harness.reports.model import Absent, Bar, Kept, Ratio, Row
 from harness.specs import Metric
 from harness.statistics import Interval
 
+NAMED = 4  # rows that the sentence names at most
 NO_RATIO = 1.0  # a row without a resolved speed is taken for as fast as the anchor
 
 
@@ -28,6 +32,8 @@ def summarise_rows(rows: Sequence[Row], metric: Metric, mode: str) -> tuple[str 
     if not scored:
         best = _fastest(done)
         return best.label, f"{_unscored(best, anchor)}; nothing is known of its quality."
+    if scored[0].also_kept:
+        return _cheapest_of_all([row for row in rows if isinstance(row.kept.interval, Interval)], anchor)
     best, why = _choose(scored, metric)
     of = "" if best.kept.of == anchor.label else anchor.label
     return best.label, f"{best.label} keeps {_kept(best)} {_gains(best, of)}{why}."
@@ -60,9 +66,9 @@ def _rank(best: Row, rows: Sequence[Row]) -> str:
     if len(rows) == 1:
         return "the only row"
     of = f"of the {len(rows)} rows"
-    if _speedup(best) <= NO_RATIO:
+    if _speedup(best.speed.forward) <= NO_RATIO:
         return f"the smallest {of}"
-    tied = any(_overlap(row, best) for row in rows if row is not best)
+    tied = any(_overlap(row.speed.forward, best.speed.forward) for row in rows if row is not best)
     return f"among the fastest {of}" if tied else f"the fastest {of}"
 
 
@@ -75,23 +81,22 @@ def _is_worse(row: Row, metric: Metric) -> bool:
 
 def _fastest(rows: Sequence[Row]) -> Row:
     """Of those as fast as the fastest, as far as can be told, the one that keeps most, then the smallest."""
-    first = max(rows, key=_speedup)
-    if _speedup(first) == NO_RATIO:
+    first = max(rows, key=lambda row: _speedup(row.speed.forward))
+    if _speedup(first.speed.forward) == NO_RATIO:
         return max(rows, key=_smaller)
-    tied = [row for row in rows if row is first or _overlap(row, first)]
-    return max(tied, key=lambda row: (round(_kept_share(row), 3), _smaller(row), _speedup(row)))
+    tied = [row for row in rows if row is first or _overlap(row.speed.forward, first.speed.forward)]
+    return max(tied, key=lambda row: (round(_kept_share(row), 3), _smaller(row), _speedup(row.speed.forward)))
 
 
-def _overlap(row: Row, other: Row) -> bool:
-    one, two = row.speed.forward.interval, other.speed.forward.interval
-    if not _is_faster(row) or isinstance(one, Absent) or isinstance(two, Absent):
+def _overlap(ratio: Ratio, other: Ratio) -> bool:
+    one, two = ratio.interval, other.interval
+    if not _is_faster(ratio) or isinstance(one, Absent) or isinstance(two, Absent):
         return False
     return one.low <= two.high and two.low <= one.high
 
 
-def _is_faster(row: Row) -> bool:
-    """Is its ratio one to go by: measured, resolved and outside the noise?"""
-    ratio = row.speed.forward
+def _is_faster(ratio: Ratio) -> bool:
+    """Is it one to go by: measured, resolved and outside the noise?"""
     return isinstance(ratio.interval, Interval) and ratio.resolved and not ratio.noise
 
 
@@ -103,10 +108,9 @@ def _keeper(rows: Sequence[Row]) -> Row:
     return max(rows, key=_kept_share)
 
 
-def _speedup(row: Row) -> float:
+def _speedup(ratio: Ratio) -> float:
     """The lower bound: a wide interval is no merit."""
-    interval = row.speed.forward.interval
-    return interval.low if isinstance(interval, Interval) and _is_faster(row) else NO_RATIO
+    return ratio.interval.low if isinstance(ratio.interval, Interval) and _is_faster(ratio) else NO_RATIO
 
 
 def _smaller(row: Row) -> float:
@@ -115,10 +119,15 @@ def _smaller(row: Row) -> float:
 
 def _kept(row: Row) -> str:
     """`98.1 % [97.2, 98.9] of teacher's accuracy`."""
-    found = row.kept.interval
-    assert isinstance(found, Interval)  # noqa: S101 - rows were chosen for it
-    value, rest = ranged(Interval(*(100 * v for v in (found.value, found.low, found.high))), 1).split(" ", 1)
-    return f"{value} % {rest} of {row.kept.of}'s {row.kept.metric}"
+    return _part(row.kept)
+
+
+def _part(kept: Kept) -> str:
+    found = kept.interval
+    if isinstance(found, Absent):
+        return f"an unknown share of {kept.of}'s {kept.metric}"
+    value, *rest = ranged(Interval(*(100 * v for v in (found.value, found.low, found.high))), 1).split(" ", 1)
+    return f"{' '.join([value, '%', *rest])} of {kept.of}'s {kept.metric}"
 
 
 def _unscored(row: Row, anchor: Row) -> str:
@@ -127,20 +136,26 @@ def _unscored(row: Row, anchor: Row) -> str:
 
 def _gains(row: Row, of: str) -> str:
     """`at 7.9× the speed and 1/13 of the size`; the anchor is named where the sentence has not done so."""
-    parts = [part for part in (_speed(row), _size(row)) if part]
+    return _gained([_speed(row.speed.forward, "the speed"), _size(row)], of)
+
+
+def _gained(said: Sequence[str], of: str) -> str:
+    parts = [part for part in said if part]
     if not parts:
         return "(neither speed nor size is known)"
     return "at " + " and ".join(parts) + (f" of {of}" if of else "")
 
 
-def _speed(row: Row) -> str:
-    ratio = row.speed.forward
+def _speed(ratio: Ratio, what: str) -> str:
+    """`7.9× [7.8, 8.0] the speed`."""
     if isinstance(ratio.interval, Absent):
         return ""
     if ratio.noise or not ratio.resolved:
-        return "the same speed" if ratio.noise else "a speed that was not resolved"
+        return (
+            what.replace("the ", "the same ") if ratio.noise else f"{what.replace('the ', 'a ')} that was not resolved"
+        )
     value, bounds = measured(ratio.interval).split(" ", 1)
-    return f"{value}× {bounds} the speed"
+    return f"{value}× {bounds} {what}"
 
 
 def _size(row: Row) -> str:
@@ -150,6 +165,89 @@ def _size(row: Row) -> str:
     if smaller >= 1.75:
         return f"1/{times(smaller)} of the size"
     return f"{fixed(100 / smaller, 0)} % of the size"
+
+
+# ------------------------------------------------------------------------------------------------ several to be kept
+
+
+def _cheapest_of_all(rows: Sequence[Row], anchor: Row) -> tuple[str | None, str]:
+    """The cheapest row that keeps all that the suite asks for, at the strictest bars that any row passes.
+
+    The rows that others are compared with keep all of themselves: they are no answer.
+    """
+    others = [row for row in rows if row.label not in {kept.of for kept in row.keeps}]
+    if not others:
+        return None, "There is no row beside those that rows are compared with."
+    for level in reversed(range(max(len(kept.bars) for kept in others[0].keeps))):
+        passed = [row for row in others if _verdicts(row, level) == {"PASS"}]
+        if passed:
+            return _passes(passed, level, anchor)
+    return _nothing_passes(others, anchor)
+
+
+def _verdicts(row: Row, level: int) -> set[str]:
+    """On the bars of one level, the lowest first; a metric with fewer bars is held to its strictest."""
+    verdicts = [_bar(kept, level).verdict for kept in row.keeps]
+    return {"INCONCLUSIVE" if isinstance(verdict, Absent) else verdict for verdict in verdicts}
+
+
+def _bar(kept: Kept, level: int) -> Bar:
+    return kept.bars[min(level, len(kept.bars) - 1)]
+
+
+def _bars(row: Row, level: int) -> str:
+    """`f1 ≥ 99 % and f1_critical ≥ 99 %`."""
+    return _and([f"{kept.metric} ≥ {share(_bar(kept, level).at_least)}" for kept in row.keeps])
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _passes(passed: Sequence[Row], level: int, anchor: Row) -> tuple[str, str]:
+    best = _cheapest(passed)
+    verb = "passes" if len(passed) == 1 else "pass"
+    rank = "the only row" if len(passed) == 1 else f"the cheapest of the {len(passed)} rows"
+    return best.label, f"{best.label} keeps {_all_kept(best, anchor)}: {rank} that {verb} {_bars(best, level)}."
+
+
+def _nothing_passes(rows: Sequence[Row], anchor: Row) -> tuple[str, str]:
+    """With the row whose worst kept share is the nearest to its bar, and those that may pass."""
+    best = max(rows, key=_margin)
+    open_ = [row.label for row in rows if _verdicts(row, 0) <= {"PASS", "INCONCLUSIVE"}]
+    told = [*open_[:NAMED], *([f"{len(open_) - NAMED} more"] if len(open_) > NAMED else [])]
+    rest = f"inconclusive: {_and(told)}" if told else "this one comes closest"
+    return best.label, f"{best.label} keeps {_all_kept(best, anchor)}; no row passes {_bars(best, 0)}, {rest}."
+
+
+def _margin(row: Row) -> float:
+    """The least distance of a kept share from its lowest bar."""
+    found = [(kept.interval, _bar(kept, 0).at_least) for kept in row.keeps]
+    return min(i.value - bar if isinstance(i, Interval) else -float("inf") for i, bar in found)
+
+
+def _cheapest(rows: Sequence[Row]) -> Row:
+    """Of those whose requests are as fast as the fastest's, as far as can be told, the smallest; then who keeps most."""
+    first = max(rows, key=lambda row: _speedup(row.speed.request))
+    tied = [row for row in rows if row is first or _overlap(row.speed.request, first.speed.request)]
+    fast = tied if _speedup(first.speed.request) > NO_RATIO else rows
+    return max(fast, key=lambda row: (_smaller(row), min(_share(kept) for kept in row.keeps)))
+
+
+def _share(kept: Kept) -> float:
+    return kept.interval.value if isinstance(kept.interval, Interval) else 0.0
+
+
+def _all_kept(row: Row, anchor: Row) -> str:
+    """`97 % of teacher's f1 and 99 % of teacher's f1_critical at 5.7× the speed of a request and 1/5.6 of the size`."""
+    shares = _and([_part(kept) for kept in row.keeps])
+    if row.anchor:
+        return f"{shares} (it is the anchor)"
+    of = "" if row.kept.of == anchor.label else anchor.label
+    return f"{shares} {_gained([_speed(row.speed.request, 'the speed of a request'), _size(row)], of)}"
+
+
+# ---------------------------------------------------------------------------------------------------- without an answer
 
 
 def _rehearsed(rows: Sequence[Row]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from harness.reports.model import Report, as_json
@@ -25,6 +26,11 @@ def json_report(report: Report) -> dict[str, Any]:
         "schema": SCHEMA,
         "suite": suite,
         **{name: run[name] for name in _FROM_RUN},
-        "task": {name: run["task"][name] for name in ("name", "head", "max_length", "data")},
+        "task": {**{name: run["task"][name] for name in ("name", "head", "max_length")}, "data": _data(run)},
         **{name: as_json(getattr(report, name)) for name in parts},
     }
+
+
+def _data(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Without the critical spans one by one: those stay in the record."""
+    return [{name: value for name, value in data.items() if name != "items"} for data in run["task"]["data"]]

@@ -85,18 +85,20 @@ def read_measure(reader: Reader, task: TaskSpec | None) -> MeasureConfig:
     speed = _speed(reader, raw.get("speed", True) if isinstance(raw, dict) else True)
     if table is None:
         return MeasureConfig(speed=speed)
-    retention = _retention(reader, table.retention, task) if table.retention else None
+    retention = _retentions(reader, table.retention, task)
     energy = _energy(reader, table.energy, speed)
     return MeasureConfig(speed=speed, energy=energy, retention=retention, confidence=table.confidence)
 
 
 def check_retention(reader: Reader, suite: Suite) -> None:
     """The model that rows are compared with must be in the matrix, uncompressed."""
-    kept = suite.measure.retention
-    wanted = {"model": kept.of, "compress": "none"} if kept else {}
-    if kept and suite.cells and kept.of in suite.models and not any(_matches(cell.row, wanted) for cell in suite.cells):
-        message = f"'{kept.of}' has no uncompressed row in the matrix: add compress = \"none\" for it"
-        reader.problems.at_value(("measure", "retention", "of"), message)
+    measure = reader.document.get("measure")
+    for loc, table in _tables(measure.get("retention") if isinstance(measure, dict) else None):
+        of = table.get("of") if isinstance(table, dict) else None
+        known = isinstance(of, str) and of in suite.models and suite.cells
+        if known and not any(_matches(cell.row, {"model": of, "compress": "none"}) for cell in suite.cells):
+            message = f"'{of}' has no uncompressed row in the matrix: add compress = \"none\" for it"
+            reader.problems.at_value((*loc, "of"), message)
 
 
 def _needed(model: ModelConfig) -> list[str]:
@@ -153,8 +155,32 @@ def _energy(reader: Reader, raw: Any, speed: SpeedConfig | None) -> EnergyConfig
     return EnergyConfig(**table.model_dump()) if table else None
 
 
-def _retention(reader: Reader, table: RetentionTable, task: TaskSpec | None) -> Retention:
+def _retentions(reader: Reader, raw: Any, task: TaskSpec | None) -> tuple[Retention, ...]:
+    """One table, or several: each about another metric or another model."""
+    if not isinstance(raw, dict | list | tuple):
+        message = f"expected a table or a list of tables, got {typed(raw)}"
+        reader.problems.at_value(("measure", "retention"), message)
+    found: dict[tuple[str, str], Retention] = {}
+    for loc, table in _tables(raw):
+        checked = reader.problems.check(RetentionTable, table, loc)
+        kept = _retention(reader, checked, task, loc) if checked else None
+        if kept and (kept.of, kept.metric) in found:
+            message = f"is the second about {kept.metric} of '{kept.of}': write one at_least for both"
+            reader.problems.at_key(loc, message)
+        elif kept:
+            found[kept.of, kept.metric] = kept
+    return tuple(found.values())
+
+
+def _tables(raw: Any) -> list[tuple[Loc, Any]]:
+    """What `measure.retention` holds, each with its place."""
     loc: Loc = ("measure", "retention")
+    if isinstance(raw, dict):
+        return [(loc, raw)]
+    return [((*loc, index), table) for index, table in enumerate(raw)] if isinstance(raw, list | tuple) else []
+
+
+def _retention(reader: Reader, table: RetentionTable, task: TaskSpec | None, loc: Loc) -> Retention:
     metrics = [metric.name for metric in task.metrics] if task else []
     if table.of not in reader.models:
         reader.problems.at_value((*loc, "of"), not_among(table.of, "a model of this suite", reader.models))

@@ -167,7 +167,7 @@ class EnergyTable(Params):
 
 
 class RetentionTable(Params):
-    """`measure.retention`; without a metric it is about the task's primary one."""
+    """`measure.retention`, or one of `[[measure.retention]]`; without a metric it is about the task's primary one."""
 
     of: str
     metric: str | None = None
@@ -175,11 +175,11 @@ class RetentionTable(Params):
 
 
 class MeasureTable(Params):
-    """`[measure]`; `speed` is a table, or false; `energy` a table, or true."""
+    """`[measure]`; `speed` is a table, or false; `energy` a table, or true; `retention` one table or several."""
 
     speed: Any = True
     energy: Any = False
-    retention: RetentionTable | None = None
+    retention: Any = ()
     confidence: float = Field(default=MeasureConfig.confidence, gt=0, lt=1)
 
 
@@ -226,4 +226,6 @@ class ClaimTable(Params):
     ratio_at_most: float | None = Field(default=None, gt=0)
     difference_at_least: float | None = None
     difference_at_most: float | None = None
+    difference_above: float | None = None
+    difference_below: float | None = None
     within: float | None = Field(default=None, ge=0)

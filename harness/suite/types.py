@@ -22,7 +22,10 @@ FIGURES = (  # of [[published]]
 REMARKS = ("note", "split", "metric", "hardware", "training")  # of [[published]], in words
 TIMES = ("request", "forward")  # of [[claims]]
 QUANTITIES = (*TIMES, "size", "parameters")  # of [[claims]]
-BARS = ("ratio_at_least", "ratio_at_most", "difference_at_least", "difference_at_most", "within")  # of [[claims]]
+BARS = (
+    "ratio_at_least", "ratio_at_most", "difference_at_least", "difference_at_most", "difference_above",
+    "difference_below", "within",
+)  # of [[claims]]
 
 
 def axis_text(value: AxisValue) -> str:
@@ -120,7 +123,7 @@ class MeasureConfig:
 
     speed: SpeedConfig | None = field(default_factory=SpeedConfig)
     energy: EnergyConfig | None = None
-    retention: Retention | None = None
+    retention: tuple[Retention, ...] = ()  # a row passes where it passes all of them
     confidence: float = 0.95
 
 

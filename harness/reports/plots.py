@@ -1,0 +1,282 @@
+"""Pictures as SVG by matplotlib: the same picture gives the same bytes, text stays text, names of others stay names."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from harness.reports.escape import plain
+from harness.reports.figures import Along, ByRow, Line, Picture, Point, Scatter
+from harness.reports.format import significant
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f5539")  # told apart by most eyes
+MARKS = ("o", "D", "s", "^", "v", "P", "X")
+GREY, FAINT = "#666666", "#e8e8e8"
+LABELLED = 30  # points; where there are more, only those are labelled that say something
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "harness",
+    "text.parse_math": False,  # a $ in somebody's name is a $
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with the library, so widths are the same everywhere
+    "font.size": 10,
+    "axes.edgecolor": "#bbbbbb",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "grid.color": FAINT,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": "#222222",
+    "ytick.labelcolor": "#222222",
+    "legend.frameon": False,
+    "figure.dpi": 72,  # a pixel is a point, as in the SVG
+}
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+
+
+def svg(picture: Picture, suite: str) -> str:
+    """A picture of the suite of that name. Whoever looks at it chooses the glyphs, so none is missing here."""
+    draw: Mapping[type[Picture], Callable[[Any, str], Figure]] = {Scatter: _scatter, ByRow: _by_row, Along: _along}
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        mpl.rcdefaults()  # whatever the user's own settings are
+        mpl.rcParams.update(STYLE)
+        headline = _text(f"{suite}: {picture.title}", 90)
+        figure = draw[type(picture)](picture, headline)
+        out = io.StringIO()
+        figure.canvas.print_svg(out, metadata={"Title": headline, "Date": None, "Creator": None})  # type: ignore[attr-defined]
+    return out.getvalue()
+
+
+def _figure(width: float, height: float, headline: str) -> Figure:
+    """Inches. What is added later finds the headline's room taken."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(headline, fontsize=12, fontweight="bold")
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def _text(text: str, longest: int = 40) -> str:
+    return plain(text, longest=longest)
+
+
+# --------------------------------------------------------------------------------------------------------------- points
+
+
+def _scatter(picture: Scatter, headline: str) -> Figure:
+    figure = _figure(12, 6.6, headline)
+    axes = figure.add_subplot()
+    models = list(dict.fromkeys(point.model for point in picture.points if point.model))
+    colours = dict(zip(models, itertools.cycle(PALETTE), strict=False))
+    axes.set_xlabel(picture.across)
+    axes.set_ylabel(_text(picture.up, 90))
+    _log(
+        axes.xaxis,
+        axes.set_xscale,
+        axes.set_xlim,
+        [p.x.low for p in picture.points],
+        [p.x.high for p in picture.points],
+    )
+    lows, highs = [p.y.low for p in picture.points], [p.y.high for p in picture.points]
+    if picture.logarithmic:
+        _log(axes.yaxis, axes.set_yscale, axes.set_ylim, lows, highs)
+    else:
+        room = 0.1 * (max(highs) - min(lows)) or 0.05 * abs(max(highs)) or 1.0
+        axes.set_ylim(min(lows) - room, max(highs) + room)
+    for number, point in enumerate(picture.points):
+        _mark(axes, point, colours.get(point.model, GREY), f"point-{number}")
+    _point_legend(figure, picture, colours)
+    _labels(figure, axes, _told(picture.points), picture.points, colours)
+    return figure
+
+
+def _mark(axes: Axes, point: Point, colour: str, gid: str) -> None:
+    x, y = point.x.value, point.y.value
+    if not point.ours:
+        axes.plot(x, y, "D", ms=7, mfc="white", mec=colour, mew=1.5, gid=gid)
+        return
+    axes.plot([point.x.low, point.x.high], [y, y], color=colour, alpha=0.5, lw=1.2)
+    axes.plot([x, x], [point.y.low, point.y.high], color=colour, alpha=0.5, lw=1.2, gid=f"{gid}-interval")
+    axes.plot(x, y, "o", ms=8, mfc=colour, mec="white", mew=0.8, gid=gid)
+
+
+def _log(
+    axis: Any, scale: Callable[..., Any], limits: Callable[..., Any], lows: Sequence[float], highs: Sequence[float]
+) -> None:
+    """A logarithmic axis with ticks at 1, 2, 5, 10, …; at tens alone where it is long."""
+    low, high = min(lows), max(highs)
+    margin = (high / low) ** 0.08 if high > low else 1.5
+    low, high = low / margin, high * margin
+    scale("log")
+    limits(low, high)
+    steps = (1, 2, 5) if high / low < 2000 else (1,)
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    axis.set_major_locator(FixedLocator([step * 10.0**exponent for exponent in exponents for step in steps]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value, 1)))
+
+
+def _point_legend(figure: Figure, picture: Scatter, colours: Mapping[str, str]) -> None:
+    marks = [Line2D([], [], ls="", marker="o", color=GREY, label="this run, with intervals")]
+    if any(not point.ours for point in picture.points):
+        label = "published, their machine"
+        marks.append(Line2D([], [], ls="", marker="D", mfc="white", mec=GREY, label=label))
+    marks += [Line2D([], [], ls="", marker="s", color=c, label=_text(model, 28)) for model, c in colours.items()]
+    title = "labels: chain of compressors" if picture.chains else None
+    figure.legend(handles=marks, loc="outside right upper", title=title, title_fontsize=9, alignment="left")
+
+
+# --------------------------------------------------------------------------------------------------------------- labels
+
+
+def _told(points: Sequence[Point]) -> list[Point]:
+    """All; of very many those that nothing beats in both directions, and those that the report is about."""
+    if len(points) <= LABELLED:
+        return list(points)
+    return [p for p in points if p.telling or (p.ours and not any(_beats(o, p) for o in points if o.ours))]
+
+
+def _beats(one: Point, other: Point) -> bool:
+    return one.x.value <= other.x.value and one.y.value >= other.y.value and one != other
+
+
+def _labels(
+    figure: Figure, axes: Axes, told: Sequence[Point], points: Sequence[Point], colours: Mapping[str, str]
+) -> None:
+    """Each as near to its point as it goes without covering another or a mark; a line where it is not near."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # places are final
+    at = {id(p): axes.transData.transform((p.x.value, p.y.value)) for p in points}
+    taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in at.values()]
+    bars = [bar for p in points if p.ours for bar in _bars(axes, p)]
+    left, low, right, high = axes.get_window_extent().extents
+    frame: Box = (left, low, right, high)
+    for number, point in enumerate(told):
+        (x, y), colour = at[id(point)], colours.get(point.model, GREY)
+        style = "normal" if point.ours else "italic"
+        text = figure.text(0, 0, _text(point.label), color=colour, style=style, fontsize=9, gid=f"label-{number}")
+        size = text.get_window_extent()
+        box = _free(x, y, (size.width, size.height), frame, taken, bars)
+        taken.append(box)
+        shares = figure.transFigure.inverted().transform((box[0], box[1]))
+        text.set(x=shares[0], y=shares[1], verticalalignment="bottom")
+        near = (min(max(x, box[0]), box[2]), (box[1] + box[3]) / 2)
+        if math.hypot(near[0] - x, near[1] - y) > 22:
+            ends = figure.transFigure.inverted().transform([(x, y), near])
+            figure.add_artist(Line2D(ends[:, 0], ends[:, 1], color=colour, alpha=0.4, lw=0.8))
+
+
+def _bars(axes: Axes, point: Point) -> tuple[Box, Box]:
+    corners = [(point.x.low, point.y.value), (point.x.high, point.y.value)]
+    corners += [(point.x.value, point.y.low), (point.x.value, point.y.high)]
+    left, right, low, high = axes.transData.transform(corners)
+    return (left[0], left[1] - 1, right[0], right[1] + 1), (low[0] - 1, low[1], high[0] + 1, high[1])
+
+
+def _free(x: float, y: float, size: tuple[float, float], frame: Box, taken: Sequence[Box], bars: Sequence[Box]) -> Box:
+    """The first free box; one that crosses a bar where none is free, and at worst the nearest."""
+    boxes = [box for box in _candidates(x, y, *size) if _inside(box, frame)]
+    free = [box for box in boxes if not any(_overlap(box, other) for other in taken)]
+    clear = [box for box in free if not any(_overlap(box, bar) for bar in bars)]
+    fallback = (x + 9, y - size[1] / 2, x + 9 + size[0], y + size[1] / 2)
+    return next(iter([*clear[:1], *free[:1], *boxes[:1]]), fallback)
+
+
+def _candidates(x: float, y: float, width: float, height: float) -> Iterator[Box]:
+    """Right, left, above and below, then farther and farther out."""
+    for gap in (9.0, 14.0, 22.0, 34.0, 50.0, 70.0, 95.0, 125.0, 160.0):
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (-0.8, 0.8), (0.8, -0.8), (-0.8, -0.8)):
+            left = x + dx * gap - (width if dx < 0 else width / 2 if dx == 0 else 0)
+            middle = y + dy * (gap + height / 4)
+            yield left, middle - height / 2, left + width, middle + height / 2
+
+
+def _inside(box: Box, frame: Box) -> bool:
+    return box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+# ------------------------------------------------------------------------------------------------------ rows and axes
+
+
+def _by_row(picture: ByRow, headline: str) -> Figure:
+    """A mark per metric instead of a bar: bars must begin at 0, and what matters are the last points."""
+    count, kinds = len(picture.rows), len(picture.series)
+    figure = _figure(10, 1.6 + 0.2 * count * kinds, headline)
+    axes = figure.add_subplot()
+    for number, ((name, values), theirs) in enumerate(zip(picture.series, picture.published, strict=True)):
+        colour, mark = PALETTE[number], MARKS[number]
+        shift = 0.3 * (number - (kinds - 1) / 2)
+        for row, (value, published) in enumerate(zip(values, theirs, strict=True)):
+            if value is not None:
+                axes.plot([value.low, value.high], [row + shift] * 2, color=colour, alpha=0.5, lw=2)
+                axes.plot(value.value, row + shift, mark, ms=6, color=colour, gid=f"value-{number}-{row}")
+            if published is not None:
+                axes.plot(published, row + shift, mark, ms=7, mfc="none", mec=colour, gid=f"published-{number}-{row}")
+        anchor = values[picture.anchor] if picture.anchor is not None else None
+        if anchor is not None:
+            axes.axvline(anchor.value, color=colour, ls="--", lw=0.9, alpha=0.7)
+        axes.plot([], [], mark, color=colour, label=_text(name))
+    if any(value is not None for values in picture.published for value in values):
+        axes.plot([], [], "o", mfc="none", mec=GREY, label="published")
+    axes.set_yticks(range(count), [_text(row, 60) for row in picture.rows])
+    axes.set_ylim(count - 0.4, -0.6)  # the first row on top
+    axes.set_xlabel("dashed: the anchor" if picture.anchor is not None else "")
+    figure.legend(loc="outside upper right", ncols=kinds + 1)
+    return figure
+
+
+def _along(picture: Along, headline: str) -> Figure:
+    figure = _figure(2.6 + 4.4 * len(picture.panels), 5, headline)
+    names = list(dict.fromkeys(line.label for _, lines, _ in picture.panels for line in lines))
+    looks = dict(zip(names, _looks(), strict=False))
+    handles: dict[str, Line2D] = {}
+    xs = sorted({x for _, lines, _ in picture.panels for line in lines for x in line.xs})
+    for number, (metric, lines, levels) in enumerate(picture.panels):
+        axes = figure.add_subplot(1, len(picture.panels), number + 1)
+        for line in lines:
+            handles[line.label] = _curve(axes, line, looks[line.label], f"line-{number}-{names.index(line.label)}")
+        for (label, value), style in zip(levels, itertools.cycle(("--", ":")), strict=False):
+            handles[label] = axes.axhline(value.value, color=GREY, ls=style, lw=1.2)
+        axes.set_title(_text(metric))
+        axes.set_xlabel(_text(picture.axis))
+        _numbers(axes, xs)
+    figure.legend(handles.values(), [_text(label, 32) for label in handles], loc="outside right upper")
+    return figure
+
+
+def _looks() -> Iterator[dict[str, str]]:
+    """Colours first, then other strokes of the same."""
+    for stroke in ("-", "--", "-.", ":"):
+        yield from ({"color": c, "marker": mark, "ls": stroke} for c, mark in zip(PALETTE, MARKS, strict=True))
+
+
+def _curve(axes: Axes, line: Line, look: Mapping[str, Any], gid: str) -> Line2D:
+    bounds = [y.low for y in line.ys], [y.high for y in line.ys]
+    axes.fill_between(line.xs, *bounds, color=look["color"], alpha=0.12, lw=0, gid=f"{gid}-band")
+    (drawn,) = axes.plot(line.xs, [y.value for y in line.ys], ms=5, lw=1.5, gid=gid, **look)
+    return drawn
+
+
+def _numbers(axes: Axes, xs: Sequence[float]) -> None:
+    """Ticks at the axis' own values; logarithmic where they span decades."""
+    if xs[0] > 0 and xs[-1] / xs[0] >= 50:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(xs, [f"{x:g}" for x in xs])
