@@ -62,8 +62,8 @@ def read_meta(folder: Path) -> Meta:
 class Predictions:
     """Raw outputs in the order of the data: `values` is memory-mapped float32 [units, C].
 
-    Sequence: a unit is an example, C its classes. Span: a unit is a token with start and end, `places` [units, 2] says
-    where it stands, and `offsets` [examples + 1] which units belong to an example.
+    Sequence: a unit is an example, C its classes. Token: a unit is a word, `offsets` [examples + 1] says which belong
+    to an example. Span: a unit is a token with start and end, and `places` [units, 2] says where it stands.
     """
 
     ids: tuple[str, ...]
@@ -72,26 +72,37 @@ class Predictions:
     places: np.ndarray | None = None
 
     def per_example(self) -> list[Any]:
-        """What `Task.samples` takes: logits [C], or a `SpanOutput`."""
-        if self.offsets is None or self.places is None:
+        """What `Task.samples` takes: logits [C], [words, C], or a `SpanOutput`."""
+        if self.offsets is None:
             return list(self.values)
         bounds = itertools.pairwise(self.offsets.tolist())
+        if self.places is None:
+            return [self.values[a:b] for a, b in bounds]
         return [SpanOutput(self.places[a:b], self.values[a:b]) for a, b in bounds]
+
+    def starts(self) -> np.ndarray:
+        """The first unit of each example, int64 [examples]. StageError where an example is one unit."""
+        if self.offsets is None:
+            msg = "these predictions are about whole examples, not about their words"
+            raise StageError(msg)
+        return self.offsets[:-1]
 
 
 def write_predictions(folder: Path, ids: Sequence[str], outputs: Sequence[Any]) -> None:
-    """Store what was said about each example: logits [C] each, or a `SpanOutput` each."""
+    """Store what was said about each example: logits [C] each, [words, C] each, or a `SpanOutput` each."""
     import numpy as np
 
     folder.mkdir(parents=True)
     write_json(folder / "ids.json", list(ids))
-    if not isinstance(outputs[0], SpanOutput):
-        np.save(folder / "logits.npy", np.stack(outputs).astype(np.float32), allow_pickle=False)
+    spans = isinstance(outputs[0], SpanOutput)
+    logits = [output.logits for output in outputs] if spans else outputs
+    if logits[0].ndim == 1:
+        np.save(folder / "logits.npy", np.stack(logits).astype(np.float32), allow_pickle=False)
         return
-    lengths = [len(output.logits) for output in outputs]
-    np.save(folder / "logits.npy", np.concatenate([output.logits for output in outputs]), allow_pickle=False)
-    np.save(folder / "places.npy", np.concatenate([output.places for output in outputs]), allow_pickle=False)
-    np.save(folder / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64), allow_pickle=False)
+    np.save(folder / "logits.npy", np.concatenate(logits).astype(np.float32, copy=False), allow_pickle=False)
+    np.save(folder / "offsets.npy", np.cumsum([0, *map(len, logits)], dtype=np.int64), allow_pickle=False)
+    if spans:
+        np.save(folder / "places.npy", np.concatenate([output.places for output in outputs]), allow_pickle=False)
 
 
 def read_predictions(folder: Path, examples: Sequence[Example]) -> Predictions:
@@ -103,7 +114,8 @@ def read_predictions(folder: Path, examples: Sequence[Example]) -> Predictions:
         msg = f"{folder}: predictions are about other examples than the data they are used with"
         raise StageError(msg)
     values = np.load(folder / "logits.npy", mmap_mode="r", allow_pickle=False)
-    if not (folder / "places.npy").exists():
+    if not (folder / "offsets.npy").exists():
         return Predictions(ids, values)
-    places = np.load(folder / "places.npy", mmap_mode="r", allow_pickle=False)
-    return Predictions(ids, values, np.load(folder / "offsets.npy", allow_pickle=False), places)
+    offsets, file = np.load(folder / "offsets.npy", allow_pickle=False), folder / "places.npy"
+    places = np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
+    return Predictions(ids, values, offsets, places)

@@ -11,7 +11,7 @@ from harness.errors import SuiteError
 from harness.keys import Ref, Stage, identity_params, written
 from harness.plan import CellPlan, Context, Plan
 from harness.plan_measure import add_measurements
-from harness.specs import CompressorSpec, RuntimeSpec, Spec, StudentSpec
+from harness.specs import CompressorSpec, DistillerSpec, RuntimeSpec, Spec, StudentSpec
 from harness.suite.bind import bind
 from harness.suite.types import Cell, ChainStep, ModelConfig, StepConfig, Suite, TaskConfig
 
@@ -185,6 +185,7 @@ class Planner:
     def _train(
         self, task: TaskConfig, model: ModelConfig, step: StepConfig, start: Ref, seed: int, epochs: tuple[int, ...]
     ) -> Stage:
+        step = self._reduced(step)
         spec = self.context.registry.distiller(step.distil)
         prepared = self.prepare(task)
         data = Ref(self.prepare(task, step.on).key, "transfer") if step.on else Ref(prepared.key, "train")
@@ -201,6 +202,7 @@ class Planner:
                 params={
                     **identity_params(spec, step.params),
                     **({"loop": loop} if loop else {}),
+                    **({"task": critical} if (critical := self._critical(task, spec)) else {}),
                     **({"outputs": [*(f"epoch-{n}" for n in sorted(epochs)), step.loop.select]} if epochs else {}),
                 },
                 seed=seed,
@@ -218,6 +220,23 @@ class Planner:
                 else (),
             )
         )
+
+    def _reduced(self, step: StepConfig) -> StepConfig:
+        """The same step by the distiller that it amounts to: a sweep's zero is trained once."""
+        reduced = self.context.registry.distiller(step.distil).reduces_to(step.params)
+        if reduced is None:
+            return step
+        name, params = reduced
+        return replace(step, distil=name, params=self.context.registry.distiller(name).params(**params))
+
+    def _critical(self, task: TaskConfig, distiller: DistillerSpec) -> dict[str, Any]:
+        return self._scoring(task) if distiller.reads_critical else {}
+
+    def _scoring(self, task: TaskConfig) -> dict[str, Any]:
+        """The params that the data does not depend on, and scores do."""
+        spec = self.context.registry.task(task.use)
+        found = identity_params(spec, task.params)
+        return {name: value for name, value in found.items() if name in spec.scoring}
 
     def _floor(self, task: TaskConfig, name: str, teacher: Ref) -> Stage:
         """A teacher that learned nothing teaches nobody: judged on dev, before any student is trained."""
@@ -327,6 +346,8 @@ class Planner:
             distiller = self.context.registry.distiller(step.distil)
             if spec.head not in distiller.heads:
                 return f"'{step.distil}' does not know the head '{spec.head}'"
+            if distiller.reads_critical and not spec.names_critical:
+                return f"'{step.distil}' is about critical types, and the task '{task.use}' names none"
             if reason := distiller.supports(spec.head, spec.classes(task.params)):
                 return reason
         for link in chain:
@@ -342,6 +363,7 @@ class Planner:
                 kind="score",
                 component=self.component("task", task.use),
                 version=spec.version,
+                params=self._scoring(task),
                 inputs={"predictions": Ref(predicted.key), "data": data, "meta": Ref(data.key, "meta")},
                 options={"task": _task_json(task)},
                 label=predicted.label.replace("predict", "score", 1),

@@ -233,10 +233,9 @@ class Encoded:
     arrays: Mapping[str, np.ndarray]  # name → [length]
     length: int
     example: int | None = None  # position of the input it was cut from; None: one window per input, in order
-    places: np.ndarray | None = (
-        None  # what a token stands for, -1: nothing. span: int32 [length, 2], first character and
-    )
-    # last + 1 in the context; token: int32 [length], the word that begins with it and is answered for in this window
+    # What each token stands for, -1: nothing. Span: int32 [length, 2], first character and last + 1 in the context.
+    # Token: int32 [length], the word that begins with it and is answered for in this window.
+    places: np.ndarray | None = None
     cut: bool = False  # was a part of the text, of the question or of a word too long for any window?
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from harness.errors import AssetError, StageError
+from harness.heads.token import stretches
 from harness.specs import Encoded, Head
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -35,9 +36,10 @@ class TokenIds(NamedTuple):
 class TokenizerEncoder:
     """A `harness.Encoder` over one tokenizer, cut at `max_length`.
 
-    `input_ids` and `attention_mask`; `token_type_ids` where `pad` has them. Sequence head: a text is one window. Span
-    head: (question, context) is as many windows as the context needs, neighbours sharing `doc_stride` tokens; a
-    question takes half a window at most, what is longer is cut off.
+    `input_ids` and `attention_mask`; `token_type_ids` where `pad` has them. Sequence head: a text is one window. Token
+    heads: words are one window, or as many as they need, neighbours sharing half of a window. Span head: (question,
+    context) is as many windows as the context needs, neighbours sharing `doc_stride` tokens; a question takes half a
+    window at most, what is longer is cut off.
     """
 
     def __init__(
@@ -50,15 +52,50 @@ class TokenizerEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
         self._frame: Frame | None = None
+        self._edges: tuple[np.ndarray, np.ndarray] | None = None
 
     def encode(self, inputs: Sequence[Any], head: Head) -> list[Encoded]:
-        """Texts, or pairs for the span head → windows of 1 to max_length ids; no token at all is the unknown one."""
+        """Texts, words, or pairs for the span head → windows of 1 to max_length ids; no token is the unknown one."""
         if head == "sequence":
             return [self._text(item) for item in self._tokenizer.encode_batch(list(inputs))]
         if head == "span":
             return self._pairs(inputs)
-        msg = f"this encoder reads for the heads 'sequence' and 'span', not for '{head}'"
+        if head in ("token", "nested-token"):
+            return self._words(inputs)
+        msg = f"this encoder reads texts, words and pairs; it knows no head '{head}'"
         raise StageError(msg)
+
+    def _words(self, inputs: Sequence[Sequence[str]]) -> list[Encoded]:
+        self._tokenizer.no_truncation()
+        try:
+            edges = self._edges = self._edges or read_edges(self._tokenizer)
+            room = self._max_length - sum(map(len, edges))
+            if room < 1:
+                msg = f"max_length = {self._max_length} has no room for a word between special tokens"
+                raise StageError(msg)
+            encodings = self._plain([" ".join(words) for words in inputs])
+        finally:
+            self._tokenizer.enable_truncation(self._max_length)
+        return [
+            window
+            for example, (words, encoding) in enumerate(zip(inputs, encodings, strict=True))
+            for window in self._cut(_Tokens.of(encoding, words, self._unknown), edges, room, example)
+        ]
+
+    def _cut(self, tokens: _Tokens, edges: tuple[np.ndarray, np.ndarray], room: int, example: int) -> Iterator[Encoded]:
+        """One window for a text that fits; an empty text is one window without a word."""
+        words = len(tokens.starts) - 1
+        short = tokens.starts[-1] <= room
+        bounds = [(0, words, 0, words)] if short else stretches(np.diff(tokens.starts).tolist(), room)
+        for first, last, own, own_end in bounds:
+            begin, end = int(tokens.starts[first]), int(tokens.starts[last])
+            ids = np.concatenate([edges[0], tokens.ids[begin : min(end, begin + room)], edges[1]])
+            if not len(ids):
+                ids = np.array([self._unknown], dtype=np.int64)
+            places = np.full(len(ids), -1, dtype=np.int32)
+            places[tokens.starts[own:own_end] - begin + len(edges[0])] = np.arange(own, own_end)
+            arrays = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            yield Encoded(arrays, len(ids), example, places, cut=end - begin > room)
 
     def _text(self, encoding: Any) -> Encoded:
         array = np.array(encoding.ids or [self._unknown], dtype=np.int64)
@@ -104,6 +141,39 @@ class TokenizerEncoder:
         where[start : start + len(ids)] = places
         cut = len(question) > len(first)
         return Encoded({name: arrays[name] for name in self.pad}, len(window), example, where, cut)
+
+
+class _Tokens(NamedTuple):
+    """The tokens of a text's words, one after the other."""
+
+    ids: np.ndarray  # int64 [T]
+    starts: np.ndarray  # int64 [words + 1]: where each word's tokens begin, and T
+
+    @classmethod
+    def of(cls, encoding: Any, words: Sequence[str], unknown: int) -> _Tokens:
+        """Of words joined by spaces; a word that the tokenizer makes nothing of is one unknown token."""
+        ids, count = np.array(encoding.ids, dtype=np.int64), len(words)
+        lengths = np.array([len(word) for word in words], dtype=np.int64)
+        ends = np.cumsum(lengths + 1) - 1  # of words, in the text
+        last = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[:, 1] - 1  # a token may begin with the space
+        of = np.minimum(np.searchsorted(ends, last, side="right"), count - 1)
+        counts = np.bincount(of, minlength=count) if count else np.zeros(0, dtype=np.int64)
+        empty = np.flatnonzero(counts == 0)
+        if len(empty):
+            ids = np.insert(ids, np.searchsorted(of, empty), unknown)
+            counts = np.maximum(counts, 1)
+        return cls(ids, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+
+
+def read_edges(tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """The special ids that a tokenizer sets before and after one text, learned from an encoded one."""
+    single = tokenizer.encode("a")
+    of = np.array([text is not None for text in single.sequence_ids])
+    ids, inside = np.array(single.ids, dtype=np.int64), np.flatnonzero(of)
+    if not len(inside):
+        msg = "the tokenizer makes no token of the text 'a'; it cannot be used for words"
+        raise AssetError(msg)
+    return ids[: inside[0]], ids[inside[-1] + 1 :]
 
 
 _Stretch = tuple[np.ndarray, np.ndarray]  # ids int64 [n], places int32 [n, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from pydantic import ValidationError
 
 from harness import Batch, StageError
+from harness_distillers.constrained import Constrained
 from harness_distillers.finetune import Finetune
 from harness_distillers.kd import Kd
-from harness_distillers.plugin import FinetuneParams, KdParams, harness_distillers
+from harness_distillers.mse import Mse
+from harness_distillers.plugin import ConstrainedParams, FinetuneParams, KdParams, MseParams, harness_distillers
 
 STUDENT = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 1.0], [-3.0, 1.0, 0.0], [0.2, 0.1, 0.0]])
 FIRST = np.array([[1.0, 0.0, -1.0], [9.0, 0.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 5.0]])
@@ -162,3 +165,78 @@ def test_specs_say_what_they_need():
     assert (specs["finetune"].needs_teacher, specs["finetune"].needs_labels) == (False, True)
     assert (specs["kd"].needs_teacher, specs["kd"].needs_labels) == (True, False)
     assert specs["kd"].supports("sequence", 2) is None
+
+
+# -------------------------------------------------------------------------------------------------------------- mse
+
+
+def test_mse_by_hand():
+    wanted = 0.7 * ((STUDENT - FIRST) ** 2).mean() + 0.3 * ce(STUDENT, TARGETS)
+    assert value(Mse(), MseParams(alpha=0.7), make()) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_mse_of_several_teachers_is_to_their_mean_logits():
+    wanted = ((STUDENT - (FIRST + SECOND) / 2) ** 2).mean()
+    assert value(Mse(), MseParams(), make(teachers=(FIRST, SECOND))) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_mse_counts_what_every_teacher_knows():
+    covered = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 1], [0, 1, 1]], dtype=bool)
+    batch = dataclasses.replace(make(targets=np.full(4, -100)), covered=torch.tensor(covered))
+    assert value(Mse(), MseParams(), batch) == pytest.approx(((STUDENT - FIRST) ** 2)[covered].mean(), rel=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------- constrained
+
+CRITICAL = np.array([-1, 0, 0])  # of classes: 1 and 2 belong to the critical type 0
+
+
+def critical_batch(**changes) -> Batch:
+    return dataclasses.replace(make(**changes), critical=torch.tensor(CRITICAL))
+
+
+@pytest.mark.parametrize("form", ["logits", "weights"])
+def test_without_beta_constrained_is_kd_bit_for_bit(form):
+    params = ConstrainedParams(beta=0.0, form=form, temperature=3.0, alpha=0.3, label_smoothing=0.1)
+    one, two = critical_batch(), make()
+    mine, _ = Constrained().loss(one, params)
+    theirs, _ = Kd().loss(two, KdParams(temperature=3.0, alpha=0.3, label_smoothing=0.1))
+    mine.backward()
+    theirs.backward()
+    assert torch.equal(mine, theirs)
+    assert torch.equal(one.logits.grad, two.logits.grad)
+    spec = next(spec for spec in harness_distillers() if spec.name == "constrained")
+    name, same = spec.reduces_to(params)
+    assert (name, KdParams(**same)) == ("kd", KdParams(temperature=3.0, alpha=0.3, label_smoothing=0.1))
+    assert spec.reduces_to(ConstrainedParams(beta=0.1)) is None
+
+
+def test_agreement_is_on_words_with_a_critical_label_alone():
+    """TARGETS are 0, none, 1, 2: the last two are critical."""
+    extra = ((STUDENT - FIRST)[2:] ** 2).mean()
+    plain = value(Kd(), KdParams(), make())
+    assert value(Constrained(), ConstrainedParams(beta=0.2), critical_batch()) == pytest.approx(
+        plain + 0.2 * extra, rel=1e-6
+    )
+
+
+def test_weights_are_one_more_beta_on_critical_classes():
+    log = np.log(softmax(STUDENT))
+    weights = np.array([1, 1.5, 1.5])
+    wanted = sum(weights[t] * -log[row, t] for row, t in ((0, 0), (2, 1), (3, 2))) / sum(weights[t] for t in (0, 1, 2))
+    soft = 4 * kl([FIRST], STUDENT, 2.0)
+    found = value(Constrained(), ConstrainedParams(beta=0.5, form="weights"), critical_batch())
+    assert found == pytest.approx(0.5 * soft + 0.5 * wanted, rel=1e-6)
+
+
+def test_a_batch_without_critical_words_costs_no_more():
+    targets = np.array([0, -100, 0, 0])
+    found = value(Constrained(), ConstrainedParams(beta=0.5), critical_batch(targets=targets))
+    assert found == pytest.approx(value(Kd(), KdParams(), make(targets=targets)), rel=1e-7)
+
+
+@pytest.mark.parametrize("critical", [None, np.array([-1, -1, -1])])
+def test_a_task_without_critical_classes_is_told(critical):
+    batch = dataclasses.replace(make(), critical=None if critical is None else torch.tensor(critical))
+    with pytest.raises(StageError, match=r"set task\.critical"):
+        Constrained().loss(batch, ConstrainedParams())

@@ -34,8 +34,8 @@ def output(*windows, seed=0):
 
 
 def test_an_unknown_head_is_said():
-    with pytest.raises(StageError, match="'token' is not known"):
-        rules("token")
+    with pytest.raises(StageError, match="'nested-token' is not known"):
+        rules("nested-token")
 
 
 # ----------------------------------------------------------------------------------------------------------- reading

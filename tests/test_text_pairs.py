@@ -138,8 +138,8 @@ def test_a_tokenizer_without_a_null_position_is_refused():
 
 
 def test_another_head_is_refused(wordpiece):
-    with pytest.raises(StageError, match="not for 'token'"):
-        encoder(wordpiece).encode(["a"], "token")
+    with pytest.raises(StageError, match="knows no head 'pixels'"):
+        encoder(wordpiece).encode(["a"], "pixels")
 
 
 DATA = os.environ.get("HARNESS_DATA_DIR")

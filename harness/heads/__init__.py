@@ -63,17 +63,18 @@ def rules(head: Head) -> HeadRules:
     """The rules of a head. StageError for one that is not built yet."""
     from harness.heads.sequence import SequenceRules
     from harness.heads.span import SpanRules
+    from harness.heads.token import TokenRules
 
-    known: Mapping[str, HeadRules] = {"sequence": SequenceRules(), "span": SpanRules()}
+    known: Mapping[str, HeadRules] = {"sequence": SequenceRules(), "span": SpanRules(), "token": TokenRules()}
     if head not in known:
         msg = f"head '{head}' is not known to the stages; known: {', '.join(known)}"
         raise StageError(msg)
     return known[head]
 
 
-def check_finite(windows: Sequence[Encoded], outputs: Sequence[np.ndarray]) -> None:
+def check_finite(windows: Sequence[Encoded], outputs: Sequence[Sequence[np.ndarray] | np.ndarray]) -> None:
     """StageError unless every window got figures and all of them are numbers."""
     counts = {len(output) for output in outputs}
-    if counts != {len(windows)} or not all(np.isfinite(output).all() for output in outputs):
+    if counts != {len(windows)} or not all(np.isfinite(said).all() for output in outputs for said in output):
         msg = f"the model answered {max(counts)} of {len(windows)} windows, or with numbers that are not finite"
         raise StageError(msg)

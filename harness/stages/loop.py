@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,6 +58,7 @@ class LoopRequest:
     windows: Sequence[Encoded]  # W
     targets: np.ndarray  # int64 [W, k]; -100 = unlabelled
     lessons: Sequence[Lesson] = ()  # one per teacher
+    critical: np.ndarray | None = None  # int64 [C]: see `Batch.critical`
     pad: Mapping[str, int]
     distiller: Distiller
     distiller_params: Any
@@ -162,7 +163,8 @@ class _Run:
             arrays["input_ids"] = drop_tokens(arrays["input_ids"], request.tokens, request.train.token_dropout, rng)
         lessons = [lesson(rows) for lesson in request.lessons]
         answer = self.model(**self._tensors(arrays))
-        return request.rules.batch(answer, windows, request.targets[rows], lessons, self._tensor)
+        batch = request.rules.batch(answer, windows, request.targets[rows], lessons, self._tensor)
+        return batch if request.critical is None else replace(batch, critical=self._tensor(request.critical))
 
     def _tensors(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         return {name: self._tensor(array) for name, array in arrays.items()}

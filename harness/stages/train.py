@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,7 +13,18 @@ from harness.artifacts import Artifact, read_artifact
 from harness.data import read_examples, read_meta, read_predictions, write_json
 from harness.heads import rules
 from harness.measuring.size import artifact_sizes
-from harness.specs import Encoded, Encoder, Example, Facts, Metric, Student, Task, load_object
+from harness.specs import (
+    CriticalTask,
+    DistillerSpec,
+    Encoded,
+    Encoder,
+    Example,
+    Facts,
+    Metric,
+    Student,
+    Task,
+    load_object,
+)
 from harness.stages import Work
 from harness.text import read_token_ids
 from harness.training import TrainParams
@@ -48,6 +59,7 @@ def run(work: Work) -> Facts:
             rules=head,
             windows=windows,
             targets=head.targets(windows, [task.target(example, artifact.labels) for example in examples]),
+            critical=_critical(distiller, task, artifact),
             lessons=[head.lesson(read_predictions(path, examples), windows) for _, path in teachers],
             pad=encoder.pad,
             distiller=distiller.load(),
@@ -64,6 +76,12 @@ def run(work: Work) -> Facts:
         )
     )
     return _facts(work, result, sorted(outputs), torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
+
+
+def _critical(distiller: DistillerSpec, task: Task, artifact: Artifact) -> np.ndarray | None:
+    if not distiller.reads_critical:
+        return None
+    return np.array(cast("CriticalTask", task).critical(artifact.labels), dtype=np.int64)
 
 
 def _scratch(work: Work) -> Path:

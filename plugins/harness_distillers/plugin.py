@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,14 +24,38 @@ class KdParams(Params):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
 
 
+class MseParams(Params):
+    """Regression on the teacher's logits, mixed with the labels."""
+
+    alpha: float = Field(1.0, ge=0, le=1, description="weight of the teacher; 1 - alpha is the weight of the labels")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+
+
+class ConstrainedParams(KdParams):
+    """`kd` with a stronger hold on what the task calls critical."""
+
+    beta: float = Field(0.5, ge=0, description="strength; 0 is kd")
+    form: Literal["logits", "weights"] = Field(
+        "logits",
+        description="logits: agree with the teacher on gold critical words; weights: critical classes weigh more",
+    )
+
+
+def _without_beta(params: ConstrainedParams) -> tuple[str, dict[str, Any]] | None:
+    """β = 0 is `kd` with the same params."""
+    return (
+        ("kd", params.model_dump(include=set(KdParams.model_fields), exclude_unset=True)) if params.beta == 0 else None
+    )
+
+
 @hookimpl
 def harness_distillers() -> Iterable[DistillerSpec]:
-    """Plain fine-tuning, and knowledge distillation."""
+    """Plain fine-tuning, and ways to learn from a teacher."""
     yield DistillerSpec(
         name="finetune",
         summary="Cross-entropy with the labels; no teacher",
         version=1,
-        heads=("sequence", "span"),
+        heads=("sequence", "token", "span"),
         needs_teacher=False,
         factory="harness_distillers.finetune:Finetune",
         params=FinetuneParams,
@@ -40,11 +65,36 @@ def harness_distillers() -> Iterable[DistillerSpec]:
         name="kd",
         summary="KL to the teacher at a temperature, mixed with the labels",
         version=1,
-        heads=("sequence", "span"),
+        heads=("sequence", "token", "span"),
         needs_teacher=True,
         needs_labels=False,
         factory="harness_distillers.kd:Kd",
         params=KdParams,
         libraries=("torch",),
         reference="https://arxiv.org/abs/1503.02531",
+    )
+    yield DistillerSpec(
+        name="mse",
+        summary="Mean square of the distance to the teacher's logits, mixed with the labels",
+        version=1,
+        heads=("sequence", "token", "span"),
+        needs_teacher=True,
+        needs_labels=False,
+        factory="harness_distillers.mse:Mse",
+        params=MseParams,
+        libraries=("torch",),
+        reference="https://arxiv.org/abs/1312.6184",
+    )
+    yield DistillerSpec(
+        name="constrained",
+        summary="kd, and more weight on the types that the task calls critical",
+        version=1,
+        heads=("token",),
+        needs_teacher=True,
+        reads_critical=True,
+        reduces_to=_without_beta,
+        factory="harness_distillers.constrained:Constrained",
+        params=ConstrainedParams,
+        libraries=("torch",),
+        reference="Chudnov, Romashkova: Models of resource-efficient distillation of transformers in NER",
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from harness import (
     BuildRequest,
@@ -23,9 +23,12 @@ from harness import (
     save_pretrained,
     train_wordpiece,
 )
-from harness_recurrent.modeling import LstmConfig, LstmForSequenceClassification
+from harness_recurrent.modeling import LstmConfig, LstmForSequenceClassification, LstmForTokenClassification
 
-_MODELS = {"sequence": (LstmForSequenceClassification, AutoModelForSequenceClassification)}  # ours, any donor's
+_MODELS: dict[Head, tuple[Any, Any]] = {  # ours, any donor's
+    "sequence": (LstmForSequenceClassification, AutoModelForSequenceClassification),
+    "token": (LstmForTokenClassification, AutoModelForTokenClassification),
+}
 _WIDTH = 128
 
 

@@ -13,8 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
 
 
 class LstmConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -110,8 +116,8 @@ class Pooling(nn.Module):
         return torch.cat(parts, dim=-1)
 
 
-class LstmForSequenceClassification(PreTrainedModel):  # type: ignore[no-untyped-call]
-    """BiLSTM, pooling, one linear layer."""
+class LstmModel(PreTrainedModel):  # type: ignore[no-untyped-call]
+    """What the heads share."""
 
     config_class = LstmConfig
     config: LstmConfig
@@ -120,10 +126,6 @@ class LstmForSequenceClassification(PreTrainedModel):  # type: ignore[no-untyped
     def __init__(self, config: LstmConfig) -> None:
         super().__init__(config)
         self.lstm = BiLstm(config)
-        self.pooling = Pooling(config)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(self.pooling.width, len(config.id2label or {}))
-        self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
         """The word-piece table [vocabulary, E]."""
@@ -131,6 +133,17 @@ class LstmForSequenceClassification(PreTrainedModel):  # type: ignore[no-untyped
 
     def _init_weights(self, module: nn.Module) -> None:
         """PyTorch's own initial weights are meant, those of the constructors."""
+
+
+class LstmForSequenceClassification(LstmModel):
+    """BiLSTM, pooling, one linear layer."""
+
+    def __init__(self, config: LstmConfig) -> None:
+        super().__init__(config)
+        self.pooling = Pooling(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(self.pooling.width, len(config.id2label or {}))
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> SequenceClassifierOutput:
         """Ids and mask, int64 [B, L], ones before zeros → logits [B, C]."""
@@ -140,5 +153,21 @@ class LstmForSequenceClassification(PreTrainedModel):  # type: ignore[no-untyped
         return SequenceClassifierOutput(logits=self.classifier(pooled))
 
 
+class LstmForTokenClassification(LstmModel):
+    """BiLSTM and one linear layer on the states of every token."""
+
+    def __init__(self, config: LstmConfig) -> None:
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(2 * config.hidden_size, len(config.id2label or {}))
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> TokenClassifierOutput:
+        """Ids and mask, int64 [B, L], ones before zeros, a row of ones among them → logits [B, L, C], 0 at padding."""
+        states = self.dropout(self.lstm(input_ids, attention_mask))  # [B, L, 2H]
+        return TokenClassifierOutput(logits=self.classifier(states) * attention_mask.unsqueeze(-1))
+
+
 AutoConfig.register(LstmConfig.model_type, LstmConfig)
 AutoModelForSequenceClassification.register(LstmConfig, LstmForSequenceClassification)
+AutoModelForTokenClassification.register(LstmConfig, LstmForTokenClassification)

@@ -22,7 +22,9 @@ class LstmParams(Params):
     embedding_size: int | None = Field(None, ge=1, description="default: 128, or the width of the copied embeddings")
     hidden_size: int = Field(128, ge=1, description="units of each direction")
     layers: int = Field(1, ge=1, description="number of bidirectional layers")
-    pooling: Literal["max", "mean", "max-mean", "attention"] = Field("max", description="states of a text → one vector")
+    pooling: Literal["max", "mean", "max-mean", "attention"] = Field(
+        "max", description="sequence head: states of a text → one vector"
+    )
     embedding_dropout: float = Field(0.3, ge=0, lt=1, description="on the embeddings")
     dropout: float = Field(0.3, ge=0, lt=1, description="between layers and before the classifier")
 
@@ -36,9 +38,9 @@ def harness_students() -> Iterable[StudentSpec]:
     """The recurrent families."""
     yield StudentSpec(
         name="lstm",
-        summary="Bidirectional LSTM over word pieces, states pooled",
+        summary="Bidirectional LSTM over word pieces; states pooled, or of each word",
         version=1,
-        heads=("sequence",),
+        heads=("sequence", "token"),
         factory="harness_recurrent.lstm:Lstm",
         encoder="harness.text:load_encoder",
         params=LstmParams,

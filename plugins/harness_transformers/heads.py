@@ -11,8 +11,16 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from harness import BuildRequest, Head, StageError
 
-_TASKS: dict[Head, str] = {"sequence": "text-classification", "span": "question-answering"}
-_CLASSES: dict[Head, str] = {"sequence": "ForSequenceClassification", "span": "ForQuestionAnswering"}
+_TASKS: dict[Head, str] = {
+    "sequence": "text-classification",
+    "token": "token-classification",
+    "span": "question-answering",
+}
+_CLASSES: dict[Head, str] = {
+    "sequence": "ForSequenceClassification",
+    "token": "ForTokenClassification",
+    "span": "ForQuestionAnswering",
+}
 _SPAN = ("start", "end")  # what the two columns of a span head say, whatever the task's labels are
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "qa_dropout")
 
