@@ -25,8 +25,8 @@ from harness.suite import Cell, Suite, load_suite, select
 
 QUICKSTART = "suites/quickstart.toml"
 LIBRARIES = (
-    "harness", "torch", "transformers", "tokenizers", "accelerate", "onnx", "onnxruntime", "onnxscript", "optimum",
-    "numpy", "safetensors", "datasets", "pydantic", "pluggy",
+    "os", "libc", "python", "harness", "torch", "transformers", "tokenizers", "accelerate", "onnx", "onnxruntime",
+    "onnxscript", "optimum", "numpy", "safetensors", "datasets", "seqeval", "pydantic", "pluggy",
 )  # fmt: skip
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from harness.cli.common import LIBRARIES, open_store
+from harness.measuring.energy import find_meter
 from harness.measuring.machine import Machine, detect, versions
 from harness.plugins import Registry, load_registry
 
@@ -27,16 +28,18 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def command(as_json: bool) -> int:
     """Check this machine, the plugins, the offline roots and the store; exit 1 when something will not work."""
-    machine, registry = detect(), load_registry()
+    machine, registry, meter = detect(), load_registry(), find_meter()
     roots = {name: os.environ.get(name) for name in ("HARNESS_DATA_DIR", "HARNESS_MODELS_DIR", "HARNESS_STORE")}
     found = _checks(machine, registry, roots)
     if as_json:
-        facts = {"machine": machine.as_json(), "versions": versions(LIBRARIES), "roots": roots}
+        energy = {"counters": meter.names, "missing": list(meter.missing)}
+        facts = {"machine": machine.as_json(), "energy": energy, "versions": versions(LIBRARIES), "roots": roots}
         click.echo(json.dumps({**facts, "checks": found}, ensure_ascii=False, indent=1))
     else:
         identity = machine.identity
         click.echo(f"machine   {identity.cpu}, {identity.logical_cores} logical cores, {identity.memory_gib} GiB")
         click.echo(f"          {identity.isa}; GPU: {', '.join(identity.gpus) or 'none'}")
+        click.echo(f"energy    {', '.join(meter.names) or f'cannot be measured ({meter.reason})'}")
         click.echo("versions  " + ", ".join(f"{name} {v}" for name, v in versions(LIBRARIES).items()))
         for check in found:
             click.echo(f"{check['state']:9} {check['text']}")

@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -108,8 +108,11 @@ def observe() -> Observations:
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
-    """Distribution → installed version, "absent" where it is not installed. Imports none of them."""
-    return {name: _version(name) for name in sorted(names)}
+    """Distribution → installed version, "absent" where it is not installed. Imports none of them.
+
+    `os` is the operating system's distribution, `python` the interpreter, `libc` what both are linked to.
+    """
+    return {name: PLATFORM[name]() if name in PLATFORM else _version(name) for name in sorted(names)}
 
 
 def parse_cpuinfo(text: str) -> list[dict[str, str]]:
@@ -222,6 +225,25 @@ def nvidia_smi() -> list[str]:
     except (OSError, subprocess.SubprocessError):  # installed, but without a driver
         return []
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+
+
+def _os() -> str:
+    """`Debian GNU/Linux 13 (trixie)`."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):  # not Linux, or a system without /etc/os-release
+        return platform.platform(terse=True)
+
+
+def _libc() -> str:
+    return " ".join(platform.libc_ver()).strip() or "absent"
+
+
+PLATFORM: Mapping[str, Callable[[], str]] = {
+    "os": _os,
+    "python": lambda: f"{platform.python_implementation()} {platform.python_version()}",
+    "libc": _libc,
+}
 
 
 def _version(name: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from harness.measuring.energy import ROUNDS
 from harness.measuring.size import MIB
 from harness.reports import format as fmt
 from harness.reports.escape import markdown
-from harness.reports.model import Absent, Figure, Measurement, Report, Row
+from harness.reports.model import Absent, Figure, Measurement, Ranged, Report, Row
 from harness.reports.tables import (
     Content,
     Lines,
@@ -20,12 +21,15 @@ from harness.reports.tables import (
     table,
 )
 
+_GPU_ALONE = " What the CPU takes is not in it."
+
 
 def speed_section(report: Report) -> Lines:
-    """Ratios and times, cold start and memory, and how far to trust them."""
+    """Ratios and times, cold start, memory and energy, and how far to trust them; latency as the study measures it."""
     if not report.measurements:
         return []
-    return section("Speed", _ratios(report), _start(report), _measurements(report), _how(report))
+    blocks = (_ratios(report), _start(report), _measurements(report), _how(report), _energy(report))
+    return [*section("Speed", *blocks), *_latency_section(report)]
 
 
 def _ratios(report: Report) -> Lines:
@@ -56,18 +60,35 @@ def _ratios(report: Report) -> Lines:
 
 
 def _start(report: Report) -> Lines:
+    energy = [Shown("J per example ↓")] if _asked_for_energy(report) else []
     rows = [
         [
             name(row),
             figure(row.speed.load_ms),
             figure(row.speed.first_answer_ms),
             figure(row.speed.peak_mib),
+            *(measured(row.speed.joules_per_example) for _ in energy),
             row.speed.measurement,
         ]
         for row in report.rows
     ]
-    headers = ["row", Shown("load, ms ↓"), Shown("first answer, ms ↓"), Shown("peak memory, MiB ↓"), "measurement"]
-    return table(headers, rows, "lrrrl")
+    headers = ["row", Shown("load, ms ↓"), Shown("first answer, ms ↓"), Shown("peak memory, MiB ↓")]
+    return table([*headers, *energy, "measurement"], rows, "lrrr" + "r" * len(energy) + "l")
+
+
+def _asked_for_energy(report: Report) -> bool:
+    return report.run["measure"].get("energy") is not None  # records of earlier versions say nothing of it
+
+
+def _energy(report: Report) -> Lines:
+    """What was counted and what idling took; nothing where nothing was: the table says why."""
+    return bullets(
+        f"J per example, measurement {one.name}: text to answer, one by one, in {ROUNDS} windows; counted by "
+        f"{markdown(', '.join(one.counters))} for the whole machine, less {fmt.significant(one.idle_watts)} W idle."
+        f"{_GPU_ALONE if all(counter.startswith('nvml') for counter in one.counters) else ''}"
+        for one in report.measurements
+        if not isinstance(one.idle_watts, Absent)
+    )
 
 
 def _measurements(report: Report) -> Lines:
@@ -109,6 +130,57 @@ def _how(report: Report) -> Lines:
             "load: imports and model in a fresh process. Peak memory: the most that it ever held. One reading each.",
         )
     )
+
+
+# ------------------------------------------------------------------------------------------------------------ latency
+
+
+def _latency_section(report: Report) -> Lines:
+    """One batch of a fixed shape, mean ± standard deviation; nothing where the suite does not ask for it."""
+    if "fixed" not in report.run["measure"]["speed"]["workloads"]:
+        return []
+    rows = [
+        [
+            name(row),
+            integer(row.size.parameters),
+            _mean_and_spread(row.speed.batch_seconds, row.speed.batch_seconds_std),
+            ratio_cell(row.speed.fixed, row.anchor),
+        ]
+        for row in report.rows
+    ]
+    headers = ["row", "parameters", Shown("seconds per batch ↓"), Shown("× faster ↑")]
+    return section("Latency as the study measures it", table(headers, rows, "lrrr"), _latency_how(report))
+
+
+def _mean_and_spread(mean: Ranged, spread: Figure) -> Content:
+    """`0.00780 ± 0.00021`."""
+    if isinstance(mean, Absent):
+        return mean
+    if isinstance(spread, Absent) or not spread:
+        return Shown(fmt.significant(mean.value))
+    places = fmt.decimals([spread])
+    return Shown(f"{fmt.fixed(mean.value, places)} ± {fmt.fixed(spread, places)}")
+
+
+def _latency_how(report: Report) -> Lines:
+    config, threads = report.run["measure"]["speed"]["fixed"], report.measurements[0].threads
+    length = "the longest of the batch" if config["length"] is None else f"{config['length']} tokens"
+    noise = [f"{_floor_text(one.floors['fixed'])} in measurement {one.name}" for one in report.measurements]
+    return bullets(
+        (
+            f"One batch for all: the first {config['batch_size']} rows of the test data, padded to {length}, collated "
+            f"by one function before the clock starts; {threads} thread{'s' if threads != 1 else ''}.",
+            f"Warm-ups: {config['warmups']} passes. A latency: the mean of {config['runs']} timed passes, arrays to "
+            f"arrays. Repeats: {config['repeats']}, every row once in each, in random order, all others stopped; "
+            "mean ± standard deviation over the repeats.",
+            "× faster: the median over repeats of anchor's / row's latency in the same repeat. "
+            f"Noise, anchor against its twin: {', '.join(noise)}.",
+        )
+    )
+
+
+def _floor_text(value: Figure) -> str:
+    return "unknown" if isinstance(value, Absent) else fmt.off(value)
 
 
 # --------------------------------------------------------------------------------------------------------------- size

@@ -81,9 +81,18 @@ def _speed(row: Row) -> Iterator[Field]:
     yield from _ranged("request_p50_ms", row.speed.p50_ms)
     yield from _ranged("request_p90_ms", row.speed.p90_ms)
     yield from _ranged("throughput_examples_per_s", row.speed.examples_per_s)
+    yield from _latency(row)
     yield from _figure("load_ms", row.speed.load_ms)
     yield from _figure("first_answer_ms", row.speed.first_answer_ms)
     yield from _figure("peak_memory_mib", row.speed.peak_mib)
+    yield from _ranged("joules_per_example", row.speed.joules_per_example)
+
+
+def _latency(row: Row) -> Iterator[Field]:
+    seconds = row.speed.batch_seconds
+    yield from _ratio("times_faster_batch", row.speed.fixed)
+    yield from _figure("batch_seconds", seconds if isinstance(seconds, Absent) else seconds.value)
+    yield from _figure("batch_seconds_std", row.speed.batch_seconds_std)
 
 
 def _ratio(column: str, ratio: Ratio) -> Iterator[Field]:
