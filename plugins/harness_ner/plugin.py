@@ -1,0 +1,109 @@
+"""The hook of the named entity tasks and the params that a suite may set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from harness import Metric, Params, TaskSpec, hookimpl
+
+_CONLLEVAL = "seqeval, default mode = conlleval, BIO tags"
+_METRICS = (
+    Metric(name="f1", summary=f"entities with exact boundaries and type: {_CONLLEVAL}"),
+    Metric(name="precision", summary=f"share of predicted entities that are right: {_CONLLEVAL}"),
+    Metric(name="recall", summary=f"share of gold entities that were found: {_CONLLEVAL}"),
+    Metric(name="f1_strict", summary="F1 where an entity must begin with B-: seqeval, mode strict, scheme IOB2"),
+    Metric(name="f1_critical", summary=f"F1 over the critical types: {_CONLLEVAL}"),
+    Metric(name="precision_critical", summary=f"precision over the critical types: {_CONLLEVAL}"),
+    Metric(name="recall_critical", summary=f"recall over the critical types: {_CONLLEVAL}"),
+    Metric(name="coverage", summary="share of gold critical entities found exactly, with their type"),
+    Metric(name="coverage_blind", summary="share of gold critical entities whose boundaries were found, of any type"),
+)
+CONLL_TAGS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]
+
+
+def _check_size(size: int | float) -> int | float:
+    """A count or a share; ValueError says which values are allowed."""
+    if (isinstance(size, int) and size >= 1) or (isinstance(size, float) and 0 < size < 1):
+        return size
+    msg = f"{size} is neither a count (a whole number from 1) nor a share (between 0 and 1, both excluded)"
+    raise ValueError(msg)
+
+
+Size = Annotated[int | float, AfterValidator(_check_size)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class NerParams(Params):
+    """How to read annotated texts, how they are split, and which entities must not be lost."""
+
+    files: list[str] | None = Field(
+        None, min_length=1, description="names or globs of the source's files to read; default: see the task's page"
+    )
+    word_column: int | str = Field(
+        0, description="column of the words: a number in CoNLL files (negative: from the end), a name in tables"
+    )
+    tag_column: int | str = Field(
+        -1, description="column of the tags, or of the entities: a number in CoNLL files, a name in tables"
+    )
+    tags: list[str] | None = Field(
+        None, min_length=1, description="names of tags that a table holds as numbers, in their order; orders the types"
+    )
+    ends: Literal["exclusive", "inclusive"] = Field(
+        "exclusive", description="is the end of a JSONL entity the character after its last, or its last?"
+    )
+    unit: Literal["sentence", "document"] = Field(
+        "sentence", description="what an example of a CoNLL file is; documents begin with -DOCSTART-"
+    )
+    critical: list[str] = Field([], description="types that must not be lost; none: all types")
+    dev: Size = Field(0.10, description="size of a dev split cut here: a count, or a share of the whole")
+    test: Size = Field(0.20, description="size of a test split cut here: a count, or a share of the whole")
+    split_seed: int = Field(0, description="another seed is another split and another order")
+    limit: Count | dict[Literal["train", "dev", "test", "transfer"], Count] | None = Field(
+        None, description="at most so many examples, nested: {role = n}; a number alone limits train"
+    )
+
+
+class ConllParams(NerParams):
+    """The same with the published tags of CoNLL-2003, and people and organizations as critical."""
+
+    tags: list[str] | None = Field(
+        CONLL_TAGS, min_length=1, description="names of tags that a table holds as numbers; orders the types"
+    )
+    critical: list[str] = Field(["PER", "ORG"], description="types that must not be lost; none: all types")
+
+
+@hookimpl
+def harness_tasks() -> Iterable[TaskSpec]:
+    """The published data set, and the same task for any annotated texts."""
+    yield TaskSpec(
+        name="conll2003",
+        summary="CoNLL-2003: people, organizations, places and other names in English news",
+        version=1,
+        head="token",
+        metrics=_METRICS,
+        factory="harness_ner.task:NamedEntities",
+        params=ConllParams,
+        libraries=("razdel", "seqeval"),
+        default_source="hub:eriktks/conll2003@refs/convert/parquet",
+        offline_folder="conll2003",
+        sample_source="bundled:harness_ner/data/sample",
+        scoring=frozenset({"critical"}),
+        names_critical=True,
+        reference="https://aclanthology.org/W03-0419",
+    )
+    yield TaskSpec(
+        name="ner",
+        summary="Entities of your own: CoNLL columns, brat, or JSONL and Parquet with tags or character offsets",
+        version=1,
+        head="token",
+        metrics=_METRICS,
+        factory="harness_ner.task:NamedEntities",
+        params=NerParams,
+        libraries=("razdel", "seqeval"),
+        sample_source="bundled:harness_ner/data/sample",
+        scoring=frozenset({"critical"}),
+        names_critical=True,
+    )
