@@ -11,18 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness_ner.lexicon import (
-    BODIES,
-    EVENTS,
-    FAR_TOWNS,
-    FIRMS,
-    FIRST_NAMES,
-    FORMS,
-    LAST_NAMES,
-    PEOPLES,
-    SENTENCES,
-    TOWNS,
-)
+from harness_ner.lexicon import SENTENCES, SLOTS
 
 DATA = Path(__file__).parent / "data"
 SIZES = {"sample": {"train": 96, "valid": 24, "test": 48}}
@@ -43,38 +32,14 @@ class Dice:
         """One of the items."""
         return items[int(self._next() * len(items))]
 
-    def chance(self, probability: float) -> bool:
-        """True with this probability."""
-        return self._next() < probability
-
-
-def fill(dice: Dice, slot: str) -> tuple[str, str]:
-    """(name, type) for a slot of a sentence; a number has no type."""
-    match slot:
-        case "P":
-            return f"{dice.pick(FIRST_NAMES)} {dice.pick(LAST_NAMES)}", "PER"
-        case "F":
-            return dice.pick(LAST_NAMES), "PER"
-        case "L":
-            return dice.pick(FAR_TOWNS if dice.chance(0.25) else TOWNS), "LOC"
-        case "C":
-            return dice.pick(TOWNS), "ORG"
-        case "O":
-            return dice.pick(BODIES) if dice.chance(0.4) else f"{dice.pick(FIRMS)} {dice.pick(FORMS)}", "ORG"
-        case "M":
-            return dice.pick(PEOPLES), "MISC"
-        case "E":
-            return dice.pick(EVENTS), "MISC"
-        case _:
-            return str(2 + int(dice.pick("0123456789")) * 3), ""
-
 
 def sentence(dice: Dice) -> list[Word]:
     """A sentence with its BIO2 tags."""
     words: list[Word] = []
     for part in dice.pick(SENTENCES).split():
         slot = _SLOT.fullmatch(part)
-        name, kind = fill(dice, slot[1]) if slot else (part, "")
+        kind, names = SLOTS[slot[1]] if slot else ("", (part,))
+        name = dice.pick(names)
         words += [(word, _tag(kind, first=not n)) for n, word in enumerate(name.split())]
     return words
 
