@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal, get_args
 
 import click
 
 from harness.cli.common import Opened, open_store, open_suite, suite_options
+from harness.cli.marking import brat, marked
 from harness.errors import HarnessError, NothingSelected, SuiteError, printable
 from harness.plan import Weights
-from harness.specs import Example, Facts, Head
+from harness.specs import Facts, Head
 
 Fields = dict[str, str]  # of one example, without its id
+Format = Literal["text", "json", "brat"]
 AROUND = 200  # characters of the context shown on either side of an answer
 
 
@@ -25,13 +28,27 @@ Examples:
   harness predict suites/quickstart.toml --only model=lstm-kd,compress=onnx-int8 --text "Отличное платье"
   cat reviews.txt | harness predict suites/quickstart.toml --only model=lstm-kd --json
   harness predict suites/reading.toml --question "Где живёт Анна?" --context "Анна живёт в Твери."
-  cat questions.jsonl | harness predict suites/reading.toml --json""",
+  cat questions.jsonl | harness predict suites/reading.toml --json
+  cat sentences.txt | harness predict suites/conll2003-critical.toml --format brat --out annotated""",
 )
 @suite_options
 @click.option("--text", "texts", multiple=True, help="A text to answer; without it, one text per line of stdin.")
 @click.option("--question", help="A question, with its --context; without it, JSON lines of both on stdin.")
 @click.option("--context", help="The text in which the answer is looked for.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.option(
+    "--format",
+    "wanted",
+    type=click.Choice(get_args(Format)),
+    default="text",
+    show_default=True,
+    help="'json': one JSON object per line; 'brat': brat's lines, for suites that find entities.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --format brat: a new folder, for the .txt and the .ann file of each text.",
+)
 def command(
     suite: str,
     only: str | None,
@@ -41,24 +58,31 @@ def command(
     texts: tuple[str, ...],
     question: str | None,
     context: str | None,
+    wanted: Format,
     as_json: bool,
+    out: Path | None,
 ) -> int:
     """Answer texts or questions with the artifact of the first selected cell."""
     from harness.inference import load_answerer
 
     opened = open_suite(suite, only, overrides, rehearse=rehearse, weights=weights)
     head = opened.registry.task(opened.suite.task.use).head
+    wanted = _format(wanted, as_json, out, head)
     asked = _asked(head, texts, question, context)
+    if wanted == "brat":
+        asked = _for_brat(asked, out)
     cell, folder = _artifact(opened)
     task = opened.registry.task(opened.suite.task.use).load(opened.suite.task.params)
     answerer = load_answerer(folder, task, opened.registry, threads=1)
-    if not as_json:
+    if wanted == "text":
         click.echo(printable(f"answered by {cell}"), err=True)
-    show = _SHOW[head]
-    for number, fields in enumerate(asked):
-        example: Example = {"id": str(number), **fields}
-        answer = answerer.answer_one(example)
-        click.echo(json.dumps({**fields, **answer}, ensure_ascii=False) if as_json else show(fields, answer))
+    answers = ((fields, answerer.answer_one({"id": str(number), **fields})) for number, fields in enumerate(asked))
+    if wanted == "brat":
+        _write_brat(answers, out)
+        return 0
+    show = _SHOW[head] if wanted == "text" else _as_json
+    for fields, answer in answers:
+        click.echo(show(fields, answer))
     return 0
 
 
@@ -76,6 +100,32 @@ def _artifact(opened: Opened) -> tuple[str, Path]:
 
 
 # ------------------------------------------------------------------------------------------------------------- asking
+
+
+def _format(wanted: Format, as_json: bool, out: Path | None, head: Head) -> Format:
+    """The format that the options ask for. SuiteError where they contradict each other, or the suite's head."""
+    if wanted == "brat" and (as_json or head != "token"):
+        problem = (
+            "--json exclude each other" if as_json else f"a suite of head '{head}' do not fit: it finds no entities"
+        )
+        msg = f"--format brat and {problem}"
+        raise SuiteError(msg)
+    if out and wanted != "brat":
+        msg = "--out is the folder of --format brat; other formats go to stdout"
+        raise SuiteError(msg)
+    return "json" if as_json else wanted
+
+
+def _for_brat(asked: Iterable[Fields], out: Path | None) -> Iterator[Fields]:
+    """All texts, once it is sure that there is room for them. SuiteError where there is not."""
+    texts = list(asked)
+    if out is None and len(texts) != 1:
+        msg = f"--format brat writes one text to stdout, and {len(texts)} were given: name a folder with --out"
+        raise SuiteError(msg)
+    if out and out.exists() and any(out.iterdir()):
+        msg = f"--out {out}: the folder is not empty. Name a new one"
+        raise SuiteError(msg)
+    return iter(texts)
 
 
 def _asked(head: Head, texts: tuple[str, ...], question: str | None, context: str | None) -> Iterator[Fields]:
@@ -145,4 +195,29 @@ def _shown_span(fields: Fields, answer: Facts) -> str:
     return f"{found}  {answer['score']:.2f}  {printable(fields['question'])}\n  {before}{mark}{after}"
 
 
-_SHOW: Mapping[Head, Callable[[Fields, Facts], str]] = {"sequence": _shown_class, "span": _shown_span}
+def _shown_entities(fields: Fields, answer: Facts) -> str:
+    return marked(fields["text"], answer["entities"])
+
+
+def _as_json(fields: Fields, answer: Facts) -> str:
+    return json.dumps({**fields, **answer}, ensure_ascii=False)
+
+
+def _write_brat(answers: Iterable[tuple[Fields, Facts]], out: Path | None) -> None:
+    """`0.txt` and `0.ann` in the folder, and so on; without one, the lines of the .ann file to stdout."""
+    for number, (fields, answer) in enumerate(answers):
+        lines = brat(answer["entities"])
+        if out is None:
+            for line in lines:
+                click.echo("\t".join(map(printable, line.split("\t", 2))))
+            continue
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{number}.txt").write_bytes(fields["text"].encode())
+        (out / f"{number}.ann").write_bytes("".join(f"{line}\n" for line in lines).encode())
+
+
+_SHOW: Mapping[Head, Callable[[Fields, Facts], str]] = {
+    "sequence": _shown_class,
+    "token": _shown_entities,
+    "span": _shown_span,
+}

@@ -7,10 +7,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
 from harness.assets import Asset, Missing, find_data, places
+from harness.cli.marking import marked, tagged
 from harness.errors import AssetError, printable
 from harness.specs import Example, Prepared, Source, Task, TaskSpec
 
@@ -31,7 +33,7 @@ def card(spec: TaskSpec, source: str | None) -> list[str]:
     prepared = task.prepare(Source(found.origin, found.root, found.files), list(spec.roles))
     return [
         f"data: {printable(found.origin)}: {_sizes(prepared)}",
-        *_example(prepared),
+        *(_tagged_example(task, prepared) if spec.head == "token" else _example(prepared)),
         *_lengths(prepared),
         *_first_words(task, prepared),
     ]
@@ -64,6 +66,37 @@ def _example(prepared: Prepared) -> list[str]:
     if example is None:
         return []
     return ["example:", *(f"  {name:12} {_short(value)}" for name, value in example.items())]
+
+
+def _tagged_example(task: Task, prepared: Prepared) -> list[str]:
+    """The first example with an entity, its entities marked; then how many entities of each type the roles have."""
+    examples = {role: [_tags(task, prepared, e) for e in examples] for role, examples in prepared.roles.items()}
+    shown = next(
+        (e for e, tags in zip(_all(prepared), chain(*examples.values()), strict=True) if {*tags} - {"O"}), None
+    )
+    if shown is None:
+        return _example(prepared)
+    text = marked(*tagged(task.input(shown), _tags(task, prepared, shown)))
+    counts = {
+        role: Counter(tag[2:] for tags in found for tag in tags if tag[:2] == "B-") for role, found in examples.items()
+    }
+    types = list(dict.fromkeys(label[2:] for label in prepared.labels if label != "O"))
+    return [
+        "example:",
+        f"  {'id':12} {printable(shown['id'])}",
+        f"  {'text':12} {text if len(text) <= SHOWN else f'{text[:SHOWN]}…'}",
+        "entities:",
+        *(
+            f"  {role:12} " + ", ".join(f"{printable(kind)} {found[kind]:,}" for kind in types)
+            for role, found in counts.items()
+        ),
+    ]
+
+
+def _tags(task: Task, prepared: Prepared, example: Example) -> list[str]:
+    """The tag of each word; all O where nobody says."""
+    target = task.target(example, prepared.labels)
+    return ["O"] * len(task.input(example)) if target is None else [prepared.labels[number] for number in target]
 
 
 def _short(value: object) -> str:
