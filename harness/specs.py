@@ -117,6 +117,8 @@ class DistillerSpec(Spec):
     reads_critical: bool = False  # does the loss depend on which classes the task calls critical?
     reduces_to: Callable[[Any], tuple[str, Mapping[str, Any]] | None] = field(default=lambda params: None)
     # (distiller, its params) that these params amount to, bit for bit: one training serves both
+    rate: Callable[[Any], float] = field(default=lambda params: 1.0)  # factor on the suite's learning rate
+    stateful: bool = False  # the factory makes a `StatefulDistiller`
     supports: Callable[[Head, int | None], str | None] = field(default=lambda head, classes: None)
 
 
@@ -311,6 +313,16 @@ class Distiller(Protocol):
 
     def loss(self, batch: Batch, params: Any) -> tuple[torch.Tensor, dict[str, float | torch.Tensor]]:
         """Mean loss per unit (scalar) and its named parts for the curve."""
+
+
+class StatefulDistiller(Distiller, Protocol):
+    """A loss with something of its own to learn or to remember: `DistillerSpec.stateful`."""
+
+    def begin(self, params: Any, critical: torch.Tensor | None) -> torch.nn.Module:
+        """What it keeps, before the first step; called once. `critical` as in `Batch`.
+
+        Its parameters are trained beside the student's, and all of its state outlives a kill; nothing of it is shipped.
+        """
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,17 @@ from pydantic import ValidationError
 from harness import Batch, StageError
 from harness_distillers.constrained import Constrained
 from harness_distillers.finetune import Finetune
+from harness_distillers.guarantee import Guarantee, soft_recall
 from harness_distillers.kd import Kd
 from harness_distillers.mse import Mse
-from harness_distillers.plugin import ConstrainedParams, FinetuneParams, KdParams, MseParams, harness_distillers
+from harness_distillers.plugin import (
+    ConstrainedParams,
+    FinetuneParams,
+    GuaranteeParams,
+    KdParams,
+    MseParams,
+    harness_distillers,
+)
 
 STUDENT = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 1.0], [-3.0, 1.0, 0.0], [0.2, 0.1, 0.0]])
 FIRST = np.array([[1.0, 0.0, -1.0], [9.0, 0.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 5.0]])
@@ -240,3 +248,57 @@ def test_a_task_without_critical_classes_is_told(critical):
     batch = dataclasses.replace(make(), critical=None if critical is None else torch.tensor(critical))
     with pytest.raises(StageError, match=r"set task\.critical"):
         Constrained().loss(batch, ConstrainedParams())
+
+
+# --------------------------------------------------------------------------------------------------------- guarantee
+
+
+def test_soft_recall_is_the_mean_probability_of_critical_labels():
+    """TARGETS are 0, none, 1, 2, and the only critical type has the classes 1 and 2."""
+    found, there = soft_recall(torch.tensor(softmax(STUDENT)), critical_batch())
+    assert found.tolist() == pytest.approx([(softmax(STUDENT)[2, 1] + softmax(STUDENT)[3, 2]) / 2])
+    assert there.tolist() == [True]
+
+
+def test_a_guarantee_starts_as_kd_and_pulls_more_and_more():
+    guarantee, params = Guarantee(), GuaranteeParams(step=0.5, memory=0.0)
+    kept = guarantee.begin(params, torch.tensor(CRITICAL))
+    short = np.mean([softmax(FIRST)[2, 1] - softmax(STUDENT)[2, 1], softmax(FIRST)[3, 2] - softmax(STUDENT)[3, 2]])
+    assert short > 0.2
+    plain = value(Kd(), KdParams(), make())
+    assert value(guarantee, params, critical_batch()) == pytest.approx(plain, rel=1e-6)
+    assert kept.multipliers.tolist() == pytest.approx([0.5 * short], rel=1e-5)
+    assert value(guarantee, params, critical_batch()) == pytest.approx(plain + 0.5 * short**2, rel=1e-5)
+    assert kept.multipliers.tolist() == pytest.approx([short], rel=1e-5)
+
+
+def test_a_multiplier_falls_where_the_student_does_better_and_never_below_zero():
+    guarantee, params = Guarantee(), GuaranteeParams(step=0.5, memory=0.0)
+    kept = guarantee.begin(params, torch.tensor(CRITICAL))
+    kept.multipliers.fill_(0.3)
+    better = {"teachers": (STUDENT,), "student": FIRST}
+    for _ in range(5):
+        value(guarantee, params, critical_batch(**better))
+    assert kept.multipliers.tolist() == [0.0]
+    assert kept.shortfall.item() < -0.2
+
+
+def test_a_guarantee_is_not_moved_by_batches_without_the_type():
+    guarantee, params = Guarantee(), GuaranteeParams()
+    kept = guarantee.begin(params, torch.tensor(CRITICAL))
+    targets = np.array([0, -100, 0, 0])
+    plain = value(Kd(), KdParams(), make(targets=targets))
+    assert value(guarantee, params, critical_batch(targets=targets)) == pytest.approx(plain)
+    assert kept.shortfall.tolist() == [0.0]
+
+
+def test_the_gradient_of_a_guarantee_raises_the_probability_of_critical_labels():
+    guarantee, params = Guarantee(), GuaranteeParams(alpha=0.0)
+    guarantee.begin(params, torch.tensor(CRITICAL)).multipliers.fill_(5.0)
+    one, two = critical_batch(), make()
+    guarantee.loss(one, params)[0].backward()
+    Kd().loss(two, KdParams(alpha=0.0))[0].backward()
+    pull = (one.logits.grad - two.logits.grad).numpy()
+    assert pull[2, 1] < 0
+    assert pull[3, 2] < 0
+    assert np.abs(pull[:2]).max() < 1e-7

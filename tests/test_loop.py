@@ -500,3 +500,43 @@ def test_a_loss_that_is_not_finite_is_an_error_with_the_step(tmp_path):
     made, _ = request(tmp_path, distiller=Broken())
     with pytest.raises(StageError, match="nan at step 4 of 21; lower learning_rate"):
         train(made)
+
+
+# ------------------------------------------------------------------------------------------- what distillers keep beside
+
+
+class Remembering:
+    """A loss with a weight that learns and a count of its batches."""
+
+    class Kept(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.zeros(3))
+            self.register_buffer("batches", torch.zeros(()))
+
+    def __init__(self, dies_at: int | None = None):
+        self.kept, self.dies_at = self.Kept(), dies_at
+
+    def loss(self, batch, params):
+        if self.kept.batches == self.dies_at:
+            raise InterruptedError
+        self.kept.batches += 1
+        loss = torch.nn.functional.cross_entropy(batch.logits + self.kept.scale * self.kept.batches, batch.targets)
+        return loss, {"batches": self.kept.batches.item()}
+
+
+def remembered(folder: Path, dies_at: int | None = None) -> tuple[Remembering, LoopResult]:
+    distiller = Remembering(dies_at)
+    made, _ = request(folder, distiller=distiller, distiller_params=None, aside=distiller.kept, state_seconds=0.0)
+    return distiller, train(made)
+
+
+def test_what_a_distiller_keeps_learns_and_survives_a_kill(tmp_path):
+    calm, wanted = remembered(tmp_path / "calm")
+    assert calm.kept.scale.abs().min() > 0
+    with pytest.raises(InterruptedError):
+        remembered(tmp_path / "killed", dies_at=5)
+    again, found = remembered(tmp_path / "killed")
+    assert found.curve == wanted.curve
+    assert again.kept.batches == calm.kept.batches == wanted.steps
+    assert torch.equal(again.kept.scale, calm.kept.scale)

@@ -59,6 +59,7 @@ class LoopRequest:
     targets: np.ndarray  # int64 [W, k]; -100 = unlabelled
     lessons: Sequence[Lesson] = ()  # one per teacher
     critical: np.ndarray | None = None  # int64 [C]: see `Batch.critical`
+    aside: nn.Module | None = None  # what the distiller keeps: trained and resumed beside the model
     pad: Mapping[str, int]
     distiller: Distiller
     distiller_params: Any
@@ -105,9 +106,10 @@ class _Run:
         self.lengths = np.array([item.length for item in request.windows])
         self.accelerator = accelerator
         self.plain = request.model
-        self.model, self.optimizer = self.accelerator.prepare(
-            request.model, make_optimizer(request.model, request.train)
-        )
+        self.whole = _whole(request)
+        self.model, self.optimizer = self.accelerator.prepare(request.model, make_optimizer(self.whole, request.train))
+        if request.aside is not None:
+            request.aside.to(self.accelerator.device)
         self.step = 0
         self.curve: dict[str, Any] = {"loss": [], "rate": [], "parts": {}}
         self.epochs: list[dict[str, Any]] = []
@@ -148,7 +150,7 @@ class _Run:
             raise StageError(msg)
         self.accelerator.backward(loss)
         if self.request.train.clip is not None:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.request.train.clip)
+            self.accelerator.clip_grad_norm_(self.whole.parameters(), self.request.train.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -240,8 +242,8 @@ class _Run:
             "epoch_seconds": self.epoch_seconds,
             "scaler": scaler.state_dict() if scaler else None,
         }
-        moments = optimizer_state(self.plain, self.optimizer.optimizer)
-        tensors = {f"w:{n}": t for n, t in weights_of(self.plain).items()} | {f"o:{n}": t for n, t in moments.items()}
+        moments = optimizer_state(self.whole, self.optimizer.optimizer)
+        tensors = {f"w:{n}": t for n, t in weights_of(self.whole).items()} | {f"o:{n}": t for n, t in moments.items()}
         write_tensors(self.request.scratch / _STATE, tensors, notes)
         self.clock = time.monotonic()
 
@@ -251,13 +253,20 @@ class _Run:
         if state is None:
             return
         tensors, notes = state
-        put_weights(self.plain, {n[2:]: t for n, t in tensors.items() if n.startswith("w:")})
+        put_weights(self.whole, {n[2:]: t for n, t in tensors.items() if n.startswith("w:")})
         moments = {n[2:]: t for n, t in tensors.items() if n.startswith("o:")}
-        put_optimizer_state(self.plain, self.optimizer.optimizer, moments)
+        put_optimizer_state(self.whole, self.optimizer.optimizer, moments)
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(notes["scaler"])
         self.step, self.curve, self.epochs = notes["step"], notes["curve"], notes["epochs"]
         self.epoch_seconds = notes["epoch_seconds"]
+
+
+def _whole(request: LoopRequest) -> nn.Module:
+    """The model, with what the distiller keeps beside it."""
+    if request.aside is None:
+        return request.model
+    return nn.ModuleDict({"model": request.model, "aside": request.aside})
 
 
 def _check(request: LoopRequest) -> None:

@@ -15,12 +15,14 @@ from harness.heads import rules
 from harness.measuring.size import artifact_sizes
 from harness.specs import (
     CriticalTask,
+    Distiller,
     DistillerSpec,
     Encoded,
     Encoder,
     Example,
     Facts,
     Metric,
+    StatefulDistiller,
     Student,
     Task,
     load_object,
@@ -53,18 +55,21 @@ def run(work: Work) -> Facts:
     head, windows = rules(artifact.head), _encode(encoder, task, examples, artifact)
     teachers = sorted((name, path) for name, path in work.inputs.items() if name.startswith("teacher."))
     outputs = frozenset(work.stage.params.get("outputs", [work.options["loop"]["select"]]))
+    critical, params = _critical(distiller, task, artifact), distiller.params(**work.options["params"])
+    loss, aside = _loss(distiller, params, critical)
     result = train(
         LoopRequest(
             model=student.load(start, artifact.head),
             rules=head,
             windows=windows,
             targets=head.targets(windows, [task.target(example, artifact.labels) for example in examples]),
-            critical=_critical(distiller, task, artifact),
+            critical=critical,
+            aside=aside,
             lessons=[head.lesson(read_predictions(path, examples), windows) for _, path in teachers],
             pad=encoder.pad,
-            distiller=distiller.load(),
-            distiller_params=distiller.params(**work.options["params"]),
-            train=TrainParams(**work.options["loop"]),
+            distiller=loss,
+            distiller_params=params,
+            train=_loop(work, distiller.rate(params)),
             seed=int(work.stage.seed or 0),
             outputs=outputs,
             save=lambda model, name: _save(model, start, work.output(name), artifact),
@@ -82,6 +87,22 @@ def _critical(distiller: DistillerSpec, task: Task, artifact: Artifact) -> np.nd
     if not distiller.reads_critical:
         return None
     return np.array(cast("CriticalTask", task).critical(artifact.labels), dtype=np.int64)
+
+
+def _loss(spec: DistillerSpec, params: Any, critical: np.ndarray | None) -> tuple[Distiller, nn.Module | None]:
+    """The distiller, and what it keeps beside the student."""
+    import torch
+
+    distiller: Distiller = spec.load()
+    if not spec.stateful:
+        return distiller, None
+    known = None if critical is None else torch.from_numpy(critical)
+    return distiller, cast("StatefulDistiller", distiller).begin(params, known)
+
+
+def _loop(work: Work, rate: float) -> TrainParams:
+    asked = TrainParams(**work.options["loop"])
+    return asked if rate == 1 else asked.model_copy(update={"learning_rate": asked.learning_rate * rate})
 
 
 def _scratch(work: Work) -> Path:

@@ -35,10 +35,20 @@ class ConstrainedParams(KdParams):
     """`kd` with a stronger hold on what the task calls critical."""
 
     beta: float = Field(0.5, ge=0, description="strength; 0 is kd")
+    cooling: float = Field(0.0, ge=0, description="the learning rate is divided by 1 + cooling·beta")
     form: Literal["logits", "weights"] = Field(
         "logits",
         description="logits: agree with the teacher on gold critical words; weights: critical classes weigh more",
     )
+
+
+class GuaranteeParams(KdParams):
+    """`kd` under the constraint that no critical type is recalled worse than by the teacher."""
+
+    epsilon: float = Field(0.0, ge=0, lt=1, description="by how much the soft recall of a critical type may fall short")
+    step: float = Field(0.1, gt=0, description="of the multipliers, at every training step")
+    memory: float = Field(0.95, ge=0, lt=1, description="of the running means of soft recall")
+    most: float = Field(10.0, gt=0, description="largest multiplier")
 
 
 def _without_beta(params: ConstrainedParams) -> tuple[str, dict[str, Any]] | None:
@@ -93,8 +103,22 @@ def harness_distillers() -> Iterable[DistillerSpec]:
         needs_teacher=True,
         reads_critical=True,
         reduces_to=_without_beta,
+        rate=lambda params: 1 / (1 + params.cooling * params.beta),
         factory="harness_distillers.constrained:Constrained",
         params=ConstrainedParams,
         libraries=("torch",),
         reference="Chudnov, Romashkova: Models of resource-efficient distillation of transformers in NER",
+    )
+    yield DistillerSpec(
+        name="guarantee",
+        summary="kd, held by multipliers to the teacher's recall of every critical type, less epsilon",
+        version=1,
+        heads=("token",),
+        needs_teacher=True,
+        reads_critical=True,
+        stateful=True,
+        factory="harness_distillers.guarantee:Guarantee",
+        params=GuaranteeParams,
+        libraries=("torch",),
+        reference="https://arxiv.org/abs/1805.08852",
     )
