@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bucketing, overhead, parity, planning, quickstart, scoring, startup
+from benchmarks import bucketing, overhead, parity, planning, quickstart, scoring, startup, sweep, tagging
 
 ALL = {
     "startup": startup,
@@ -12,6 +12,8 @@ ALL = {
     "overhead": overhead,
     "bucketing": bucketing,
     "scoring": scoring,
+    "tagging": tagging,
+    "sweep": sweep,
     "parity": parity,
     "quickstart": quickstart,
 }
