@@ -8,8 +8,11 @@ per-example samples, training curve, compressor facts, sizes and the keys of its
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import subprocess
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +32,7 @@ from harness.suite.bind import bind
 
 SCHEMA = 1
 POINTS = 200  # of a training curve
+PLAIN = 50_000  # per-example figures that a cell holds as lists; more are packed
 Json = dict[str, Any]
 
 
@@ -98,7 +102,12 @@ def make_records(
         key: {"schema": SCHEMA, "kind": "measurement", "key": key, **read_json(store.path(Ref(key)) / "measure.json")}
         for key in sorted(measured)
     }
-    return Records(_run(plan, store, registry, facts), measurements, cells)
+    scored = {
+        str(cell["quality"]["examples"]): str(planned.score)
+        for planned, cell in zip(plan.cells, cells, strict=True)
+        if cell["quality"]
+    }
+    return Records(_run(plan, store, registry, facts, scored), measurements, cells)
 
 
 def with_earlier(records: Records, earlier: Records, whole: Plan) -> Records:
@@ -113,12 +122,20 @@ def with_earlier(records: Records, earlier: Records, whole: Plan) -> Records:
         known = now.get(planned.cell.id) or then.get(planned.cell.id)
         if known and (planned.cell.id in now or known["work"] == list(planned.work)):
             cells.append(known)
+    run = {**records.run, "task": {**records.run["task"], "data": _with_items(records.run, earlier.run)}}
     wanted = {str(cell["measure"]) for cell in cells}
     measurements = {k: m for k, m in {**earlier.measurements, **records.measurements}.items() if k in wanted}
-    return Records(records.run, measurements, cells)
+    return Records(run, measurements, cells)
 
 
-def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts) -> Json:
+def _with_items(run: Json, earlier: Json) -> list[Json]:
+    """The run's data, with the critical spans that an earlier run listed where this one scored nothing on them."""
+    known = {data.get("examples"): {"items": data["items"]} for data in earlier["task"]["data"] if "items" in data}
+    return [{**known.get(data.get("examples"), {}), **data} for data in run["task"]["data"]]
+
+
+def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts, scored: Mapping[str, str]) -> Json:
+    """`scored`: digest of the examples → the key of a score on them."""
     suite = plan.suite
     task = registry.task(suite.task.use)
     providers = {str(e.provider) for entries in registry.components.values() for e in entries}
@@ -142,7 +159,7 @@ def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts) -> Json:
             "source": suite.task.source,
             "default_source": task.default_source,
             "metrics": [asdict(metric) for metric in task.metrics],
-            "data": _data(plan, store),
+            "data": [{**data, **_items(scored.get(str(data.get("examples"))), store)} for data in _data(plan, store)],
         },
         "anchor": dict(suite.anchor),
         "measure": asdict(suite.measure),
@@ -170,6 +187,12 @@ def _data(plan: Plan, store: Store) -> list[Json]:
 def _tested(folder: Path) -> Json:
     ids = [example["id"] for example in read_examples(folder)]
     return {"examples": digest(ids), "ids": ids}
+
+
+def _items(score: str | None, store: Store) -> Json:
+    """What is critical in the test data: every score on them lists the same."""
+    path = store.path(Ref(score)) / "items.json" if score else None
+    return {"items": read_json(path)} if path and path.exists() else {}
 
 
 def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Outcome], facts: RunFacts) -> Json:
@@ -241,12 +264,33 @@ def _quality(key: str, store: Store) -> Json:
     samples = np.load(folder / "samples.npy", allow_pickle=False)
     whole = samples.astype(np.int64)
     plain = whole if np.array_equal(whole, samples) else samples
+    found = folder / "found.npy"
     return {
         "metrics": score["metrics"],
         "details": score["details"],
         "examples": digest(score["ids"]),  # which ones, by the ids in the run's task.data
-        "samples": plain.tolist(),
+        "samples": plain.tolist() if plain.size <= PLAIN else _packed(plain),
+        **({"found": np.packbits(np.load(found, allow_pickle=False)).tobytes().hex()} if found.exists() else {}),
     }
+
+
+def _packed(samples: np.ndarray) -> Json:
+    """int64 or float64: counts of spans are mostly zeros, and take a fiftieth of their bytes as text."""
+    data = b64encode(zlib.compress(samples.astype(samples.dtype.newbyteorder("<")).tobytes())).decode()
+    return {"shape": list(samples.shape), "type": samples.dtype.kind, "zlib": data}
+
+
+def read_samples(recorded: Any) -> np.ndarray:
+    """The samples of a cell's quality, as lists or packed → float64 [n, k]. ValueError when they are neither."""
+    if not isinstance(recorded, dict):
+        return np.asarray(recorded, dtype=np.float64)
+    kind, shape = {"i": "<i8", "f": "<f8"}[recorded["type"]], recorded["shape"]
+    try:
+        data = zlib.decompressobj().decompress(b64decode(recorded["zlib"]), 8 * math.prod(shape))
+    except zlib.error as error:
+        msg = f"packed samples: {error}"
+        raise ValueError(msg) from error
+    return np.frombuffer(data, dtype=kind).reshape(shape).astype(np.float64)
 
 
 def _facts(key: str, store: Store) -> Json:

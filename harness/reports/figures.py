@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from harness.reports.escape import markdown
-from harness.reports.model import Absent, Report, Row, Theirs
+from harness.reports.model import Absent, Ranged, Report, Row, Theirs
 from harness.reports.study import MS_PER_MINUTE, millions
 from harness.reports.tables import Lines, scaled
 from harness.specs import Metric
@@ -23,6 +23,8 @@ MANY = 16  # rows; beyond it only uncompressed ones are compared one by one
 FEWEST = 3  # values of an axis that make a curve
 CRITICAL = "f1_critical"  # a task that has it names what must not be lost
 REQUEST = "request (text to answer, one at a time), ms, logarithmic"
+BATCH = "forward pass of one fixed batch, ms at the anchor's pace, logarithmic"
+NO_BATCH = Absent("no anchor")
 _UNSAFE = re.compile(r"[^\w-]")
 
 
@@ -55,7 +57,7 @@ class Scatter(Picture):
     up: str
     points: tuple[Point, ...]
     logarithmic: bool = False  # y, too
-    chains: bool  # labels say the chain alone, colours the model
+    key: str = ""  # what labels say where colours say the model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +159,7 @@ def _time(report: Report, metric: Metric) -> Scatter | None:
         across=REQUEST,
         up=_titled(metric),
         points=tuple(points),
-        chains=_coloured(report),
+        key=_key(report),
     )
 
 
@@ -192,37 +194,66 @@ def _parameters(report: Report) -> list[Picture]:
     """Time against size, where the study speaks of either; rows of one size and time are one point."""
     if not _critical(report) and "parameters" not in report.columns:
         return []
+    batch = report.anchor.speed.batch_seconds if report.anchor else NO_BATCH
     places: dict[tuple[float, Interval], list[Row]] = {}
     for row in report.rows:
-        size, ms = millions(row), row.speed.level_ms
+        size, ms = millions(row), row.speed.level_ms if isinstance(batch, Absent) else _batch_ms(row, batch)
         if not isinstance(size, Absent) and not isinstance(ms, Absent):
             places.setdefault((size, ms), []).append(row)
     if len(places) < 2:
         return []
-    title = "time of a request against parameters"
+    theirs = [] if isinstance(batch, Absent) else [p for row in report.theirs if (p := _their_place(row))]
+    title = f"time of a {'request' if isinstance(batch, Absent) else 'batch'} against parameters"
+    also = " Hollow: published." if theirs else ""
     return [
         Scatter(
             name="parameters",
             title=title,
-            alt=f"{title}, one point per row; rows that share both are one.",
+            alt=f"{title}, one point per row; rows that share both are one.{also}",
             across="parameters, millions, logarithmic",
-            up=REQUEST,
-            points=tuple(_place(size, ms, rows) for (size, ms), rows in places.items()),
+            up=REQUEST if isinstance(batch, Absent) else BATCH,
+            points=(*(_place(size, ms, rows) for (size, ms), rows in places.items()), *theirs),
             logarithmic=True,
-            chains=False,
         )
     ]
 
 
+def _batch_ms(row: Row, anchor: Interval) -> Ranged:
+    """The study's latency at the anchor's pace, because rows may come from different measurements."""
+    if row.anchor:
+        return scaled(anchor, 1000)
+    ratio = row.speed.fixed.interval
+    if isinstance(ratio, Absent):
+        return ratio
+    ms = 1000 * anchor.value
+    return Interval(ms / ratio.value, ms / ratio.high, ms / ratio.low)
+
+
+def _their_place(row: Theirs) -> Point | None:
+    size, seconds = row.figures.get("parameters_millions"), row.figures.get("batch_seconds")
+    if size is None or seconds is None:
+        return None
+    model = str(row.axes.get("model")) if row.axes is not None else ""
+    ms = Interval(1000 * seconds, 1000 * seconds, 1000 * seconds)
+    return Point(Interval(size, size, size), ms, row.label, model, ours=False, telling=False)
+
+
 def _place(size: float, ms: Interval, rows: Sequence[Row]) -> Point:
     more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-    return Point(Interval(size, size, size), ms, rows[0].label + more, str(rows[0].axes.get("model")))
+    models = {str(row.axes.get("model")) for row in rows}
+    return Point(Interval(size, size, size), ms, rows[0].label + more, models.pop() if len(models) == 1 else "")
 
 
 def _coloured(report: Report) -> bool:
     """Does the colour say the model? Where models have several rows, and there are colours for all of them."""
     models = [row.axes.get("model") for row in report.rows]
     return len(set(models)) <= COLOURS and len(models) > len(set(models))
+
+
+def _key(report: Report) -> str:
+    if not _coloured(report):
+        return ""
+    return "labels: chain of compressors" if set(report.axes) <= {"model", "compress"} else "labels: chain, other axes"
 
 
 def _short_labels(report: Report) -> Callable[[str, str], str]:

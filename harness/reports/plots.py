@@ -134,8 +134,9 @@ def _point_legend(figure: Figure, picture: Scatter, colours: Mapping[str, str]) 
     if any(not point.ours for point in picture.points):
         label = "published, their machine"
         marks.append(Line2D([], [], ls="", marker="D", mfc="white", mec=GREY, label=label))
-    marks += [Line2D([], [], ls="", marker="s", color=c, label=_text(model, 28)) for model, c in colours.items()]
-    title = "labels: chain of compressors" if picture.chains else None
+    if picture.key:
+        marks += [Line2D([], [], ls="", marker="s", color=c, label=_text(model, 28)) for model, c in colours.items()]
+    title = picture.key or None
     figure.legend(handles=marks, loc="outside right upper", title=title, title_fontsize=9, alignment="left")
 
 
@@ -218,7 +219,7 @@ def _overlap(one: Box, other: Box) -> bool:
 def _by_row(picture: ByRow, headline: str) -> Figure:
     """A mark per metric instead of a bar: bars must begin at 0, and what matters are the last points."""
     count, kinds = len(picture.rows), len(picture.series)
-    figure = _figure(10, 1.6 + 0.2 * count * kinds, headline)
+    figure = _figure(10.5, 1.6 + 0.2 * count * kinds, headline)
     axes = figure.add_subplot()
     for number, ((name, values), theirs) in enumerate(zip(picture.series, picture.published, strict=True)):
         colour, mark = PALETTE[number], MARKS[number]
@@ -238,12 +239,12 @@ def _by_row(picture: ByRow, headline: str) -> Figure:
     axes.set_yticks(range(count), [_text(row, 60) for row in picture.rows])
     axes.set_ylim(count - 0.4, -0.6)  # the first row on top
     axes.set_xlabel("dashed: the anchor" if picture.anchor is not None else "")
-    figure.legend(loc="outside upper right", ncols=kinds + 1)
+    figure.legend(loc="outside lower right", ncols=kinds + 1)
     return figure
 
 
 def _along(picture: Along, headline: str) -> Figure:
-    figure = _figure(2.6 + 4.4 * len(picture.panels), 5, headline)
+    figure = _figure(max(10.5, 2.6 + 4.4 * len(picture.panels)), 5, headline)
     names = list(dict.fromkeys(line.label for _, lines, _ in picture.panels for line in lines))
     looks = dict(zip(names, _looks(), strict=False))
     handles: dict[str, Line2D] = {}

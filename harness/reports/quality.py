@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.plugins import Registry
-from harness.records import Records
+from harness.records import Records, read_samples
 from harness.reports.model import Absent, Bar, Figure, Kept, Ranged, Score
 from harness.specs import Metric
 from harness.statistics import (
@@ -59,7 +59,7 @@ class Scorer:
         examples = {str(cell["quality"]["examples"]) for cell in scored}
         if len(examples) != 1:
             return Absent("its seeds were scored on different examples")
-        samples = [np.asarray(cell["quality"]["samples"], dtype=np.float64) for cell in scored]
+        samples = [read_samples(cell["quality"]["samples"]) for cell in scored]
         key = tuple(array.tobytes() for array in samples)
         if key not in self._known:
             self._known[key] = bootstrap_metrics(self.metrics, samples, confidence=self.confidence)

@@ -227,7 +227,7 @@ def _margin(row: Row) -> float:
 
 
 def _cheapest(rows: Sequence[Row]) -> Row:
-    """Of those whose requests are as fast as the fastest's, as far as can be told, the smallest; then who keeps most."""
+    """Of those whose requests are as fast as the fastest's, the smallest, then who keeps most."""
     first = max(rows, key=lambda row: _speedup(row.speed.request))
     tied = [row for row in rows if row is first or _overlap(row.speed.request, first.speed.request)]
     fast = tied if _speedup(first.speed.request) > NO_RATIO else rows
