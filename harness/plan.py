@@ -38,13 +38,14 @@ class CellPlan:
     artifact: Ref | None = None
     predict: str | None = None
     score: str | None = None
+    dev: str | None = None  # its score on dev, where the suite selects by it
     measure: str | None = None
     subject: str | None = None
 
     @property
     def work(self) -> tuple[str, ...]:
         """Its own stages without the measurement, which it shares with others."""
-        named = (self.build, *self.train, *self.compress, self.predict, self.score)
+        named = (self.build, *self.train, *self.compress, self.predict, self.score, self.dev)
         return tuple(key for key in named if key)
 
     @property

@@ -322,7 +322,21 @@ class Planner:
         test = Ref(self.prepare(task).key, "test")
         label = f"{model.name} {cell['compress']} seed {cell['seed']}"
         predicted = self._predict(task, planned.artifact, self.suite.chains[str(cell["compress"])], test, label)
-        return replace(planned, predict=predicted.key, score=self._score(task, predicted, test).key)
+        return replace(
+            planned,
+            predict=predicted.key,
+            score=self._score(task, predicted, test).key,
+            dev=self._dev(task, planned.artifact, cell, label),
+        )
+
+    def _dev(self, task: TaskConfig, artifact: Ref, cell: Cell, label: str) -> str | None:
+        """The score on dev of a row that the suite chooses among."""
+        select = self.suite.select
+        if select is None or cell[select.axis] is None:
+            return None
+        dev = Ref(self.prepare(task).key, "dev")
+        chain = self.suite.chains[str(cell["compress"])]
+        return self._score(task, self._predict(task, artifact, chain, dev, label), dev).key
 
     def artifact(self, cell: Cell) -> CellPlan:
         """The stages up to what the cell ships; neither predictions nor a score."""

@@ -25,6 +25,7 @@ from harness.suite.references import (
     check_retention,
     find_anchor,
     read_measure,
+    read_select,
 )
 from harness.suite.schema import SCHEMA, Registry, SuiteTable
 from harness.suite.study import read_study
@@ -39,6 +40,7 @@ _SECTIONS = (
     "chains",
     "matrix",
     "measure",
+    "select",
     "report",
     "published",
     "study",
@@ -145,6 +147,7 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
     names = _chain_names(reader)
     matrix = read_matrix(reader, names)
     measure = read_measure(reader, spec)
+    select = read_select(reader, spec, matrix.axes if matrix else None)
     axes = [axis for axis in matrix.axes if axis != "seed"] if matrix else None
     study = read_study(reader, spec, axes, names)
     check_cycles(reader.problems, models)
@@ -164,6 +167,7 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
         sets=matrix.sets,
         cells=(),
         measure=measure,
+        select=select,
         columns=study.columns,
         published=study.published,
         claims=study.claims,

@@ -12,7 +12,7 @@ from harness.suite.components import Reader, fit, misfit
 from harness.suite.locate import Loc
 from harness.suite.matrix import no_value, same
 from harness.suite.problems import Problems, not_among, typed
-from harness.suite.schema import EnergyTable, MeasureTable, RetentionTable, SpeedTable
+from harness.suite.schema import EnergyTable, MeasureTable, RetentionTable, SelectTable, SpeedTable
 from harness.suite.types import (
     AxisValue,
     Cell,
@@ -21,6 +21,7 @@ from harness.suite.types import (
     MeasureConfig,
     ModelConfig,
     Retention,
+    Select,
     SpeedConfig,
     Suite,
 )
@@ -88,6 +89,25 @@ def read_measure(reader: Reader, task: TaskSpec | None) -> MeasureConfig:
     retention = _retentions(reader, table.retention, task)
     energy = _energy(reader, table.energy, speed)
     return MeasureConfig(speed=speed, energy=energy, retention=retention, confidence=table.confidence)
+
+
+def read_select(reader: Reader, task: TaskSpec | None, axes: Mapping[str, Sequence[AxisValue]] | None) -> Select | None:
+    """`[select]`: an axis of the suite's own, with several values, and a metric of the task."""
+    if "select" not in reader.document:
+        return None
+    table = reader.problems.check(SelectTable, reader.document["select"], ("select",))
+    if table is None or task is None or axes is None:
+        return None
+    metrics, own = [metric.name for metric in task.metrics], [name for name in axes if name not in ("model", "seed")]
+    if table.axis not in own:
+        reader.problems.at_value(("select", "axis"), not_among(table.axis, "an axis of this suite's matrix", own))
+    elif len(axes[table.axis]) < 2:
+        message = f"the axis '{table.axis}' has one value: there is nothing to choose"
+        reader.problems.at_value(("select", "axis"), message)
+    if table.metric is not None and table.metric not in metrics:
+        message = not_among(table.metric, f"a metric of task '{task.name}'", metrics)
+        reader.problems.at_value(("select", "metric"), message)
+    return Select(axis=table.axis, metric=table.metric or metrics[0])
 
 
 def check_retention(reader: Reader, suite: Suite) -> None:

@@ -183,6 +183,13 @@ class MeasureTable(Params):
     confidence: float = Field(default=MeasureConfig.confidence, gt=0, lt=1)
 
 
+class SelectTable(Params):
+    """`[select]`: the value of an axis that is chosen on dev, for every combination of the others."""
+
+    axis: str
+    metric: str | None = None
+
+
 class ReportTable(Params):
     """`[report]`: the first columns of the main table, metrics of the task or some of `COLUMNS`."""
 

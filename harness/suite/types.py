@@ -23,8 +23,13 @@ REMARKS = ("note", "split", "metric", "hardware", "training")  # of [[published]
 TIMES = ("request", "forward")  # of [[claims]]
 QUANTITIES = (*TIMES, "size", "parameters")  # of [[claims]]
 BARS = (
-    "ratio_at_least", "ratio_at_most", "difference_at_least", "difference_at_most", "difference_above",
-    "difference_below", "within",
+    "ratio_at_least",
+    "ratio_at_most",
+    "difference_at_least",
+    "difference_at_most",
+    "difference_above",
+    "difference_below",
+    "within",
 )  # of [[claims]]
 
 
@@ -128,6 +133,14 @@ class MeasureConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Select:
+    """Which value of an axis is best on dev, by a metric of the task, among rows that differ in nothing else."""
+
+    axis: str
+    metric: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One point of the matrix, in the suite's order of axes: model, compress, other axes, seed last."""
 
@@ -165,6 +178,7 @@ class Suite:
     sets: Mapping[str, str]  # axis → "train.beta", "train.tune.beta", "task.max_length", "model.hidden_size"
     cells: tuple[Cell, ...]  # expanded, excluded, included, in order
     measure: MeasureConfig
+    select: Select | None = None
     columns: tuple[str, ...] = ()  # of [report]: the first of the main table
     published: tuple[Mapping[str, Any], ...] = ()
     claims: tuple[Mapping[str, Any], ...] = ()

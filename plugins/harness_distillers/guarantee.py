@@ -1,7 +1,7 @@
 """Distillation under a constraint per critical type: the student recalls it as the teacher does, less ε.
 
 minimise L_kd subject to r_c(teacher) - ε - r_c(student) ≤ 0 for every critical type c, by dual ascent: the student
-goes down L_kd + Σ λ_c·(r_c(teacher) - ε - r_c(student)), and λ_c goes up by `step` times the constraint's running mean,
+goes down L_kd + Σ λ_c·(r_c(teacher) - ε - r_c(student)), and λ_c goes up by `ascent` times the constraint's running mean,
 never below 0. Constraints on rates by multipliers: Cotter et al., arXiv 1805.08852; here on soft recall, which has a
 gradient.
 """
@@ -61,7 +61,7 @@ class Guarantee:
         kept = self.kept
         moved = params.memory * kept.shortfall + (1 - params.memory) * short
         kept.shortfall.copy_(torch.where(there, moved, kept.shortfall))
-        kept.multipliers.copy_((kept.multipliers + params.step * kept.shortfall).clamp(0, params.most))
+        kept.multipliers.copy_((kept.multipliers + params.ascent * kept.shortfall).clamp(0, params.most))
 
 
 def soft_recall(probabilities: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -46,7 +46,7 @@ class GuaranteeParams(KdParams):
     """`kd` under the constraint that no critical type is recalled worse than by the teacher."""
 
     epsilon: float = Field(0.0, ge=0, lt=1, description="by how much the soft recall of a critical type may fall short")
-    step: float = Field(0.1, gt=0, description="of the multipliers, at every training step")
+    ascent: float = Field(0.1, gt=0, description="step of the multipliers, at every training step")
     memory: float = Field(0.95, ge=0, lt=1, description="of the running means of soft recall")
     most: float = Field(10.0, gt=0, description="largest multiplier")
 
