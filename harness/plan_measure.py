@@ -67,6 +67,7 @@ def _first_of_rows(planner: Planner, cells: Sequence[CellPlan]) -> dict[object, 
 
 def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) -> Stage:
     task, _ = bind(planner.suite, anchor.cell)
+    _check_length(planner, speed, task.max_length)
     spec = planner.context.registry.task(task.use)
     subjects = {"anchor": anchor, **{f"row.{n}": r for n, r in rows.items() if r.artifact != anchor.artifact}}
     runtimes = {name: _runtime(planner, plan) for name, plan in subjects.items()}
@@ -99,6 +100,15 @@ def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) 
             exclusive=True,
         )
     )
+
+
+def _check_length(planner: Planner, speed: SpeedConfig, max_length: int) -> None:
+    """Models are built for texts of max_length tokens: nothing longer can be run through them."""
+    length = speed.fixed.length
+    if "fixed" in speed.workloads and length is not None and length > max_length:
+        where = f"{planner.suite.path or 'suite'}: measure.speed.fixed.length"
+        msg = f"{where}: {length} is more than models read, task.max_length = {max_length}: lower it, or raise that"
+        raise SuiteError(msg)
 
 
 def _asked(speed: SpeedConfig, energy: EnergyConfig | None) -> dict[str, Any]:
