@@ -62,15 +62,18 @@ def svg(picture: Picture, suite: str) -> str:
 
 
 def _figure(width: float, height: float, headline: str) -> Figure:
-    """Inches. What is added later finds the headline's room taken."""
+    """Inches. The headline begins at the left, away from legends."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(headline, fontsize=12, fontweight="bold")
+    figure.suptitle(headline, x=0.01, ha="left", fontsize=12, fontweight="bold")
     FigureCanvasSVG(figure)
     return figure
 
 
 def _text(text: str, longest: int = 40) -> str:
-    return plain(text, longest=longest)
+    """One line; what is too long loses its middle, because labels differ at their ends."""
+    line = plain(text, longest=10**6)
+    half = longest // 2
+    return line if len(line) <= longest else f"{line[:half]}…{line[half + 1 - longest :]}"
 
 
 # --------------------------------------------------------------------------------------------------------------- points
@@ -137,7 +140,7 @@ def _point_legend(figure: Figure, picture: Scatter, colours: Mapping[str, str]) 
     if picture.key:
         marks += [Line2D([], [], ls="", marker="s", color=c, label=_text(model, 28)) for model, c in colours.items()]
     title = picture.key or None
-    figure.legend(handles=marks, loc="outside right upper", title=title, title_fontsize=9, alignment="left")
+    figure.legend(handles=marks, loc="outside right center", title=title, title_fontsize=9, alignment="left")
 
 
 # --------------------------------------------------------------------------------------------------------------- labels
@@ -258,7 +261,7 @@ def _along(picture: Along, headline: str) -> Figure:
         axes.set_title(_text(metric))
         axes.set_xlabel(_text(picture.axis))
         _numbers(axes, xs)
-    figure.legend(handles.values(), [_text(label, 32) for label in handles], loc="outside right upper")
+    figure.legend(handles.values(), [_text(label) for label in handles], loc="outside right center")
     return figure
 
 
