@@ -353,12 +353,12 @@ def entity_cell(model, chain, seed, beta=None, **changes):
     axes = {"model": model, "compress": chain, "beta": beta, "seed": seed}
     right = samples_[:, 2].mean(), samples_[:, 5].mean()
     per_type = {
-        name: {"precision": r, "recall": r, "f1": r, "support": EXAMPLES, "critical": name == "PER"}
+        name: {"precision": r, "recall": r, "f1": r, "support": EXAMPLES, "critical": "yes" if name == "PER" else "no"}
         for name, r in zip(TYPES, map(float, right), strict=True)
     }
     scored = {
         "metrics": {},
-        "details": {"per_type": per_type},
+        "details": {"classes": list(TYPES), "per_class": per_type},
         "examples": "all of them",
         "samples": samples_.astype(int).tolist(),
         "found": np.packbits(found).tobytes().hex(),

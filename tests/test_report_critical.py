@@ -14,10 +14,12 @@ from report_fakes import change, entity_report, part, row, tables
 from harness.records import PLAIN, _items, _packed, _quality, read_records, read_samples, with_earlier
 from harness.reports import json_report, render, summarise, to_csv
 from harness.reports.claims import verdict
-from harness.reports.critical import exchange
-from harness.reports.model import Absent, Exchange
+from harness.reports.critical import exchange, types
+from harness.reports.model import Absent, Exchange, TypeScore
 from harness.reports.quality import make_scorer
 from harness.statistics import Interval, paired_difference
+from harness_ner.plugin import NerParams
+from harness_ner.task import NamedEntities
 
 BASE, MODERATE = ({"model": "constrained", "beta": beta} for beta in (0.0, 0.1))
 
@@ -46,6 +48,17 @@ def test_types_are_columns_and_the_difference_to_the_anchor_is_in_points():
     assert line[2] == f"{100 * np.mean(shares):.1f} (−3.0)"
     assert row(found, "constrained · beta=0.1").types["PER"].critical
     assert "## By type" not in render(fakes.report())
+
+
+def test_types_are_read_from_what_the_task_of_entities_says():
+    tags = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "O"]]
+    task = NamedEntities(NerParams(critical=["PER"]))
+    labels = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    examples = [{"id": str(n), "text": "x", "words": [[0, 1]] * len(t), "tags": t} for n, t in enumerate(tags)]
+    outputs = [np.eye(5, dtype=np.float32)[[labels.index(tag) for tag in t]] for t in (tags[0], ["O", "O"])]
+    found = types([task.details(task.samples(examples, outputs, labels), labels)])
+    assert found["PER"] == TypeScore(precision=1.0, recall=1.0, f1=1.0, support=1, critical=True)
+    assert found["LOC"] == TypeScore(precision=1.0, recall=0.5, f1=pytest.approx(2 / 3), support=2, critical=False)
 
 
 def test_of_many_rows_the_uncompressed_ones_and_the_best_are_shown():

@@ -25,8 +25,12 @@ OTHER_ITEMS = Absent("scored on other examples than what it is compared with")
 
 
 def types(details: Sequence[Json]) -> dict[str, TypeScore]:
-    """The task's `per_type` of every scored seed → means; empty for a task without."""
-    seeds = [found for entry in details if (found := entry.get("per_type"))]
+    """`per_class` of every scored seed, where it says which classes are critical → means; empty for other tasks."""
+    seeds = [
+        {title: score for title, score in entry.get("per_class", {}).items() if "critical" in score}
+        for entry in details
+    ]
+    seeds = [found for found in seeds if found]
     return {title: _mean([seed[title] for seed in seeds if title in seed]) for title in (seeds[0] if seeds else ())}
 
 
@@ -34,7 +38,7 @@ def _mean(scores: Sequence[Json]) -> TypeScore:
     precision, recall, f1 = (sum(s[key] for s in scores) / len(scores) for key in ("precision", "recall", "f1"))
     first = scores[0]
     return TypeScore(
-        precision=precision, recall=recall, f1=f1, support=int(first["support"]), critical=bool(first["critical"])
+        precision=precision, recall=recall, f1=f1, support=int(first["support"]), critical=first["critical"] == "yes"
     )
 
 
