@@ -126,6 +126,16 @@ class Memory(Fake):
         return super().forward(arrays)
 
 
+class Consumer(Fake):
+    """Advances a powercap counter by so many µJ with each forward."""
+
+    def forward(self, arrays):
+        zone = Path(self.model["zone"])
+        used, full = (int((zone / name).read_text()) for name in ("energy_uj", "max_energy_range_uj"))
+        (zone / "energy_uj").write_text(str((used + self.model["uj"]) % full))
+        return super().forward(arrays)
+
+
 def burn(seconds):
     """Work until this thread has had so much CPU time."""
     end = time.thread_time() + seconds

@@ -1,0 +1,395 @@
+"""Energy: counters of a made-up machine, what is taken from them, and what is said where there are none."""
+
+import csv
+import io
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import report_fakes as fakes
+from suite_helpers import HEAD, MODELS, parse, problems
+from test_fixed_workload import measure_stage
+from test_measuring import subject
+
+from harness.cli.doctor_command import command as doctor
+from harness.measuring import blocks
+from harness.measuring.blocks import measure_group
+from harness.measuring.energy import ROUNDS, CounterError, Meter, Rapl, find_meter
+from harness.reports import summarise
+from harness.reports.markdown import render
+from harness.reports.model import Absent
+from harness.reports.table_csv import to_csv
+from harness.suite.types import EnergyConfig, SpeedConfig
+
+RANGE = 2_000_000  # µJ
+NOTHING = "no readable RAPL counter, no NVIDIA GPU"
+
+
+def add_zone(root, folder, name, energy_uj=0, full=RANGE):
+    zone = root / folder
+    zone.mkdir(parents=True)
+    for file, value in (("name", name), ("energy_uj", energy_uj), ("max_energy_range_uj", full)):
+        (zone / file).write_text(f"{value}\n")
+    return zone
+
+
+@pytest.fixture
+def powercap(tmp_path):
+    """Two packages, a domain inside the first, and the whole platform once more."""
+    root = tmp_path / "powercap"
+    add_zone(root, "intel-rapl:0", "package-0", 100)
+    add_zone(root, "intel-rapl:0:0", "core", 50)
+    add_zone(root, "intel-rapl:1", "package-1", 7)
+    add_zone(root, "intel-rapl:2", "psys", 9)
+    return root
+
+
+class NvmlError(Exception):
+    """What pynvml raises."""
+
+
+class FakeNvml:
+    """The functions of pynvml that are used, over counters in mJ; None: a GPU without one."""
+
+    NVMLError = NvmlError
+
+    def __init__(self, *counters, fails=False):
+        self.counters, self.fails = list(counters), fails
+
+    def nvmlInit(self):  # noqa: N802
+        if self.fails:
+            raise NvmlError("Driver Not Loaded")
+
+    def nvmlDeviceGetCount(self):  # noqa: N802
+        return len(self.counters)
+
+    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802
+        return index
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):  # noqa: N802
+        if self.counters[handle] is None:
+            raise NvmlError("Not Supported")
+        return self.counters[handle]
+
+
+# ------------------------------------------------------------------------------------------------------------ counters
+
+
+def test_packages_are_counted_and_nothing_twice(powercap):
+    meter = find_meter(powercap, gpus=())
+    assert meter.names == ["rapl package-0", "rapl package-1"]
+    assert meter.method == "rapl"
+    for zone, value in (("intel-rapl:0", 1_000_100), ("intel-rapl:1", 500_007), ("intel-rapl:2", 10**6)):
+        (powercap / zone / "energy_uj").write_text(str(value))
+    (powercap / "intel-rapl:0:0" / "energy_uj").write_text("900000")
+    assert meter.joules() == pytest.approx(1.5)
+
+
+def test_a_counter_that_starts_again_goes_on(tmp_path):
+    zone = add_zone(tmp_path, "intel-rapl:0", "package-0", RANGE - 10)
+    counter = Rapl(zone)
+    seen = []
+    for value in (RANGE - 5, 15, 15, RANGE - 1, 3):
+        (zone / "energy_uj").write_text(str(value))
+        seen.append(round(counter.joules() * 1e6))
+    assert seen == [5, 25, 25, RANGE + 9, RANGE + 13]
+
+
+def test_what_root_alone_may_read_is_not_measured(powercap, monkeypatch):
+    """One unreadable package is enough: half of a machine's energy is no figure."""
+    read = Path.read_text
+
+    def guarded(path, *args, **kwargs):
+        if path == powercap / "intel-rapl:1" / "energy_uj":
+            raise PermissionError(13, "Permission denied")
+        return read(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", guarded)
+    meter = find_meter(powercap, gpus=())
+    assert meter.counters == []
+    where = powercap / "intel-rapl:1" / "energy_uj"
+    assert meter.reason == f"no readable RAPL counter: {where} may be read by root only, no NVIDIA GPU"
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "''"), ("12.5", "'12.5'"), ("-3", "'-3'"), ("x" * 99, "'xxxx")])
+def test_a_counter_that_is_no_number_is_not_measured(powercap, text, said):
+    (powercap / "intel-rapl:0" / "energy_uj").write_text(text)
+    reason = find_meter(powercap, gpus=()).reason
+    assert f"energy_uj holds {said}" in reason
+    assert "expected a whole number of microjoules" in reason
+
+
+def test_a_machine_without_counters_says_so(tmp_path):
+    assert find_meter(tmp_path / "none", gpus=()).reason == NOTHING
+    add_zone(tmp_path, "intel-rapl:0", "psys")
+    meter = find_meter(tmp_path, gpus=())
+    assert (meter.reason, meter.counters, meter.method) == (NOTHING, [], "")
+
+
+def test_gpus_are_counted_from_when_the_meter_was_opened(tmp_path):
+    nvml = FakeNvml(5_000, 70_000)
+    meter = find_meter(tmp_path, ["T4", "A10"], nvml)
+    assert (meter.names, meter.method) == (["nvml GPU 0", "nvml GPU 1"], "nvml")
+    nvml.counters = [6_500, 70_250]
+    assert meter.joules() == pytest.approx(1.75)
+
+
+def test_both_methods_add_up(powercap):
+    nvml = FakeNvml(0)
+    meter = find_meter(powercap, ["T4"], nvml)
+    assert meter.method == "rapl+nvml"
+    (powercap / "intel-rapl:0" / "energy_uj").write_text("1000100")
+    nvml.counters = [2_000]
+    assert meter.joules() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("nvml", "reason"),
+    [
+        (FakeNvml(5, None), "GPU 1 gives no energy counter: Not Supported"),
+        (FakeNvml(5, fails=True), "NVML does not answer: Driver Not Loaded"),
+        (FakeNvml(), "no NVIDIA GPU"),
+    ],
+)
+def test_a_gpu_without_a_counter_is_not_measured(tmp_path, nvml, reason):
+    meter = find_meter(tmp_path, ["T4"], nvml)
+    assert meter.counters == []
+    assert meter.missing == ("no readable RAPL counter", reason)
+
+
+def test_a_gpu_without_its_library_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert "pip install 'harness[energy]'" in find_meter(tmp_path, ["T4"]).reason
+    assert find_meter(tmp_path, gpus=()).reason == NOTHING  # where it would be of no use, nobody is asked to install it
+
+
+def test_the_library_is_used_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(1))
+    assert find_meter(tmp_path, ["T4"]).names == ["nvml GPU 0"]
+
+
+# ------------------------------------------------------------------------------------------------------------ the pass
+
+QUICK = SpeedConfig(workloads=("single",), threads=1, inputs=3, blocks=2, turn_ms=0.0)
+SHORT = EnergyConfig(seconds=0.02)
+
+
+@pytest.fixture
+def examples(tmp_path):
+    path = tmp_path / "examples.jsonl"
+    path.write_text("".join(json.dumps({"id": f"e{i}", "text": "x" * (1 + i)}) + "\n" for i in range(5)))
+    return path
+
+
+def measure_consumers(examples, zone, monkeypatch, meter, config=SHORT, **kwargs):
+    monkeypatch.setattr(blocks, "find_meter", lambda: meter)
+    anchor, row = (subject(name, "Consumer", zone=str(zone), uj=uj) for name, uj in (("t", 1000), ("a", 250)))
+    return measure_group(anchor, [row], QUICK, examples, energy=config, **kwargs)
+
+
+def test_each_window_holds_what_its_row_took_whole_passes_each(examples, tmp_path, monkeypatch):
+    zone = add_zone(tmp_path, "intel-rapl:0", "package-0", RANGE - 5000)  # it starts again on the way
+    meter = find_meter(tmp_path, gpus=())
+    result = measure_consumers(examples, zone, monkeypatch, meter)
+
+    counted = result["energy"]
+    assert (counted["method"], counted["counters"]) == ("rapl", ["rapl package-0"])
+    assert len(counted["idle"]) == ROUNDS
+    for window in counted["idle"]:  # all subjects stand still
+        assert window["joules"] == 0
+        assert window["seconds"] >= SHORT.seconds / ROUNDS
+    for row, uj in ((result["anchor"], 1000), (result["twin"], 1000), (result["rows"]["a"], 250)):
+        assert len(row["energy"]) == ROUNDS
+        for window in row["energy"]:
+            assert window["examples"] % QUICK.inputs == 0
+            assert window["joules"] == pytest.approx(window["examples"] * uj * 1e-6)
+            assert window["seconds"] >= SHORT.seconds / ROUNDS
+        assert len(row["workloads"]["single"]["forward_ms"]) == QUICK.blocks
+    json.dumps(result, allow_nan=False)
+
+
+def test_progress_counts_the_windows(examples, tmp_path, monkeypatch):
+    zone, seen = add_zone(tmp_path, "intel-rapl:0", "package-0"), []
+    meter = find_meter(tmp_path, gpus=())
+    measure_consumers(examples, zone, monkeypatch, meter, progress=lambda *step: seen.append(step))
+    assert [done for done, _, _ in seen] == list(range(seen[0][1]))
+    assert seen[-1][2].startswith(f"window {ROUNDS} of {ROUNDS}, energy: ")
+
+
+def test_without_counters_the_timing_is_what_remains(examples, tmp_path, monkeypatch):
+    zone = add_zone(tmp_path / "unseen", "intel-rapl:0", "package-0")
+    result = measure_consumers(examples, zone, monkeypatch, find_meter(tmp_path, gpus=()))
+    assert result["energy"] == {"not measured": NOTHING}
+    assert "energy" not in result["anchor"]
+    assert len(result["anchor"]["workloads"]["single"]["forward_ms"]) == QUICK.blocks
+
+
+class Failing:
+    """Can be read a few times only."""
+
+    name = "rapl package-0"
+
+    def __init__(self, times):
+        self.times = times
+
+    def joules(self):
+        self.times -= 1
+        if self.times < 0:
+            msg = "energy_uj cannot be read: it is gone"
+            raise CounterError(msg)
+        return 0.0
+
+
+def test_a_counter_that_fails_on_the_way_is_a_reason(examples, tmp_path, monkeypatch):
+    zone = add_zone(tmp_path, "intel-rapl:0", "package-0")
+    result = measure_consumers(examples, zone, monkeypatch, Meter([Failing(2 * ROUNDS + 5)]))
+    assert result["energy"] == {"not measured": "energy_uj cannot be read: it is gone"}
+    assert "energy" not in result["anchor"]
+    assert result["anchor"]["status"] == result["rows"]["a"]["status"] == "ok"
+
+
+def test_it_is_not_measured_unasked(examples, monkeypatch):
+    def unwanted():
+        raise AssertionError
+
+    monkeypatch.setattr(blocks, "find_meter", unwanted)
+    result = measure_group(subject("t"), [], QUICK, examples)
+    assert "energy" not in result
+    assert "energy" not in result["anchor"]
+
+
+# --------------------------------------------------------------------------------------------------------------- suite
+
+SUITE = HEAD + MODELS
+
+
+def test_a_suite_asks_for_it():
+    assert parse(SUITE).measure.energy is None
+    assert parse(SUITE + "[measure]\nenergy = false").measure.energy is None
+    assert parse(SUITE + "[measure]\nenergy = true").measure.energy == EnergyConfig(seconds=5.0)
+    assert parse(SUITE + "[measure]\nenergy = { seconds = 12 }").measure.energy == EnergyConfig(seconds=12.0)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("energy = 5", "measure.energy: expected a table, true or false, got 5 (integer)"),
+        ("energy = { second = 5 }", "measure.energy.second: unknown key. Did you mean 'seconds'?"),
+        ("energy = { seconds = 0 }", "measure.energy.seconds: expected"),
+        ("energy = true\nspeed = false", "measure.energy: is measured after the speed: remove speed = false"),
+    ],
+)
+def test_mistakes_are_named(table, message):
+    found = problems(f"{SUITE}[measure]\n{table}\n")
+    assert len(found) == 1
+    assert message in found[0]
+
+
+def test_a_counter_that_becomes_readable_is_a_reason_to_measure_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.plan_measure.find_meter", lambda: find_meter(tmp_path, gpus=()))
+    without = measure_stage(tmp_path, "energy = true")
+    assert without.params["energy"] == {"seconds": 5.0}
+    add_zone(tmp_path, "intel-rapl:0", "package-0")
+    assert measure_stage(tmp_path, "energy = true").key != without.key
+    assert measure_stage(tmp_path, "").key == measure_stage(tmp_path, "energy = false").key
+
+
+# -------------------------------------------------------------------------------------------------------------- report
+
+
+def with_energy(found, asked=True):
+    """The made-up record with one reading for all measurements: {"not measured": …}, or watts of each subject."""
+    made = fakes.records()
+    made.run["measure"] = {**made.run["measure"], "energy": asdict(EnergyConfig()) if asked else None}
+    for document in made.measurements.values():
+        if not isinstance(found, float):
+            document["energy"] = found
+            continue
+        idle = [{"joules": 5.0 + 0.1 * n, "seconds": 0.5} for n in range(ROUNDS)]
+        document["energy"] = {"method": "rapl", "counters": ["rapl package-0"], "idle": idle}
+        for one in (document["anchor"], document["twin"], *document["rows"].values()):
+            ms = one["workloads"]["single"]["request_ms"][0]  # an example takes `found` watts for so long
+            one["energy"] = [
+                {"joules": 2 * window["joules"] + found * ms * 100 / 1000, "seconds": 1.0, "examples": 100}
+                for window in idle
+            ]
+    return made
+
+
+def test_joules_are_what_is_above_idle():
+    made = with_energy(30.0)
+    found = summarise(made, fakes.REGISTRY)
+    row = fakes.row(found, "lstm · onnx")
+    ms = made.measurements["measure-lstm"]["rows"]["row.onnx"]["workloads"]["single"]["request_ms"][0]
+    assert row.speed.joules_per_example.value == pytest.approx(30 * ms / 1000)
+    assert found.measurements[0].idle_watts == pytest.approx(10.9)
+    text = render(found)
+    assert "J per example ↓" in text
+    assert "counted by rapl package-0 for the whole machine, less 10.9 W idle." in text
+    line = next(csv.DictReader(io.StringIO(to_csv(found))))
+    anchor_ms = made.measurements["measure-teacher"]["anchor"]["workloads"]["single"]["request_ms"][0]
+    assert float(line["joules_per_example"]) == pytest.approx(30 * anchor_ms / 1000, rel=1e-5)
+
+
+def test_windows_that_differ_make_an_interval():
+    made = with_energy(30.0)
+    row = made.measurements["measure-lstm"]["rows"]["row.none"]
+    row["energy"] = [{**w, "joules": w["joules"] + (-1) ** n} for n, w in enumerate(row["energy"])]
+    found = fakes.row(summarise(made, fakes.REGISTRY), "lstm").speed.joules_per_example
+    ms = row["workloads"]["single"]["request_ms"][0]
+    assert found.low < 30 * ms / 1000 - 0.002 < 30 * ms / 1000 + 0.002 < found.high
+
+
+def test_what_is_no_more_than_idle_is_no_figure():
+    found = fakes.row(summarise(with_energy(0.0), fakes.REGISTRY), "lstm")
+    assert found.speed.joules_per_example == Absent("not measured (the counters showed no more than when idle)")
+
+
+def test_a_gpu_alone_is_said_to_leave_the_cpu_out():
+    made = with_energy(30.0)
+    for document in made.measurements.values():
+        document["energy"] |= {"method": "nvml", "counters": ["nvml GPU 0"]}
+    assert "What the CPU takes is not in it." in render(summarise(made, fakes.REGISTRY))
+    assert "What the CPU takes" not in render(summarise(with_energy(30.0), fakes.REGISTRY))
+
+
+def test_what_was_not_measured_is_said_once_with_the_reason():
+    text = render(summarise(with_energy({"not measured": NOTHING}), fakes.REGISTRY))
+    assert text.count(f"not measured ({NOTHING})") == 1
+    assert "J per example ↓" in text
+    assert "W idle" not in text
+
+
+def test_who_did_not_ask_reads_nothing_of_it():
+    text = render(fakes.report())
+    assert "J per example" not in text
+    assert "RAPL" not in text
+    assert all(line["joules_per_example"] == "" for line in csv.DictReader(io.StringIO(to_csv(fakes.report()))))
+
+
+def test_a_run_on_this_machine_says_what_it_could_count(project):
+    text = (project.folder / "toys.toml").read_text()
+    speed = "speed = { workloads = ['single'], threads = 1, blocks = 2, inputs = 2, turn_ms = 1.0 }\n"
+    project.write(text.replace("speed = false\n", speed + "energy = { seconds = 0.5 }\n"))
+    project.harness("run", "toys.toml", "--only", "seed=1")
+    report = (project.folder / "reports/toys.md").read_text()
+    meter = find_meter()
+    assert ("W idle" if meter.counters else f"not measured ({meter.reason})") in report
+
+
+# -------------------------------------------------------------------------------------------------------------- doctor
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_the_doctor_says_which_counters_can_be_read(powercap, monkeypatch, capsys, readable):
+    root = powercap if readable else powercap / "none"
+    monkeypatch.setattr("harness.cli.doctor_command.find_meter", lambda: find_meter(root, gpus=()))
+    doctor.callback(as_json=False)
+    said = "rapl package-0, rapl package-1" if readable else f"cannot be measured ({NOTHING})"
+    assert f"energy    {said}\n" in capsys.readouterr().out
+    doctor.callback(as_json=True)
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["energy"]["counters"] == (["rapl package-0", "rapl package-1"] if readable else [])
+    assert "no NVIDIA GPU" in facts["energy"]["missing"]
