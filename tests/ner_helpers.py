@@ -45,10 +45,9 @@ def prepare(folder: Path, roles=ROLES, conll: bool = False, **params) -> Prepare
     return task(conll, **params).prepare(source_of(folder), roles)
 
 
-def train(folder: Path, name: str, content: str | bytes, **params) -> Prepared:
-    """Prepare one file as the train split."""
-    write(folder, name, content)
-    return prepare(folder, ("train",), **{"dev": 1, "test": 1, "files": [name], **params})
+def everyone(data: Prepared) -> list[dict]:
+    """The examples of all roles."""
+    return [example for examples in data.roles.values() for example in examples]
 
 
 def in_file_order(data: Prepared, role: str = "train") -> list[dict]:
