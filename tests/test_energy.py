@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,13 @@ from harness.cli.doctor_command import command as doctor
 from harness.measuring import blocks
 from harness.measuring.blocks import measure_group
 from harness.measuring.energy import ROUNDS, CounterError, Meter, Rapl, find_meter
+from harness.plugins import load_registry
+from harness.rehearse import rehearsal
 from harness.reports import summarise
 from harness.reports.markdown import render
 from harness.reports.model import Absent
 from harness.reports.table_csv import to_csv
+from harness.suite import load_suite
 from harness.suite.types import EnergyConfig, SpeedConfig
 
 RANGE = 2_000_000  # µJ
@@ -270,6 +273,14 @@ def test_a_suite_asks_for_it():
     assert parse(SUITE + "[measure]\nenergy = false").measure.energy is None
     assert parse(SUITE + "[measure]\nenergy = true").measure.energy == EnergyConfig(seconds=5.0)
     assert parse(SUITE + "[measure]\nenergy = { seconds = 12 }").measure.energy == EnergyConfig(seconds=12.0)
+
+
+def test_a_rehearsal_is_over_soon():
+    registry = load_registry()
+    whole = load_suite(Path(__file__).parents[1] / "suites/quickstart.toml", registry, ("measure.energy=true",))
+    assert whole.measure.energy == EnergyConfig()
+    assert rehearsal(whole, registry).measure.energy == EnergyConfig(seconds=0.5)
+    assert rehearsal(replace(whole, measure=replace(whole.measure, energy=None)), registry).measure.energy is None
 
 
 @pytest.mark.parametrize(

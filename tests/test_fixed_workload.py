@@ -268,13 +268,13 @@ def test_published_seconds_compare_as_ratios_only():
     seconds = found["lstm", "batch_seconds"]
     assert seconds.verdict == "not comparable: other hardware"
     assert seconds.ours.value == pytest.approx(0.002, rel=0.05)
-    ratio = found["lstm", "× faster, a batch, than teacher"]
+    ratio = found["lstm", "× faster per batch than teacher"]
     assert ratio.published == pytest.approx(4.0)
     assert ratio.verdict == "reproduced"
     assert ("lstm", "× faster than teacher") not in found
     slower = [published[0], {**published[1], "batch_seconds": 0.1}]
     again = {(p.row, p.name): p.verdict for p in report(published=slower).published}
-    assert again["lstm", "× faster, a batch, than teacher"] == "ours is below (worse)"
+    assert again["lstm", "× faster per batch than teacher"] == "ours is below (worse)"
 
 
 def test_a_study_s_column_shows_it():

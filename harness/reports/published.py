@@ -110,7 +110,7 @@ class _Judge:
         size = _within(mine.size.times_smaller, SAME)
         found = [
             ("faster", faster, self._our_speed(mine, "request", mine.speed.request)),
-            ("faster, a batch,", batch, self._our_speed(mine, "fixed", mine.speed.fixed)),
+            ("faster per batch", batch, self._our_speed(mine, "fixed", mine.speed.fixed)),
             ("smaller", smaller, size),
         ]
         return [self._ratio(word, value, ours) for word, value, ours in found if value is not None]
