@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,26 @@ class Predictions:
             msg = "these predictions are about whole examples, not about their words"
             raise StageError(msg)
         return self.offsets[:-1]
+
+
+def write_states(folder: Path, layer: int, states: Sequence[np.ndarray]) -> float:
+    """Add the states of a layer to predictions: [units, H] of each example, in half precision.
+
+    Returns the largest error that it makes, relative to the largest state.
+    """
+    import numpy as np
+
+    whole = np.concatenate([np.atleast_2d(one) for one in states])
+    half = whole.astype(np.float16)
+    np.save(folder / f"states.{layer}.npy", half, allow_pickle=False)
+    return float(np.abs(whole - half.astype(np.float32)).max() / np.abs(whole).max())
+
+
+def read_states(predictions: Predictions, folder: Path, layer: int) -> Predictions:
+    """The same units with the states of a layer as their values, float16 [units, H]."""
+    import numpy as np
+
+    return replace(predictions, values=np.load(folder / f"states.{layer}.npy", mmap_mode="r", allow_pickle=False))
 
 
 def write_predictions(folder: Path, ids: Sequence[str], outputs: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from harness.artifacts import Artifact, read_artifact
 from harness.errors import StageError, choices
 from harness.heads import HeadRules, rules
 from harness.plugins import Registry, load_registry
-from harness.specs import Arrays, Encoded, Encoder, Example, Facts, Session, Task, load_object
+from harness.specs import Arrays, Encoded, Encoder, Example, Facts, Session, StatesSession, Task, load_object
 from harness.stages.batching import collate, sorted_batches
 
 
@@ -60,6 +60,17 @@ class Answerer:
         """One answer, its windows read one by one."""
         windows = self.encode([example])
         return self.answer([example], windows, self.say(windows, batch_size=1))[0]
+
+    def states(self, windows: Sequence[Encoded], batch_size: int, layers: Sequence[int]) -> dict[int, list[np.ndarray]]:
+        """Hidden states of the units of each window, by layer, [U, H] each."""
+        session = cast("StatesSession", self.session)
+        found: dict[int, list[Any]] = {layer: [None] * len(windows) for layer in layers}
+        for batch in sorted_batches(np.array([window.length for window in windows]), batch_size):
+            outputs = session.forward(self.collate([windows[i] for i in batch]), layers)
+            for layer, said in found.items():
+                for row, i in enumerate(batch):
+                    said[i] = self.rules.units(outputs[f"states.{layer}"][row : row + 1], [windows[i]], np.asarray)
+        return found
 
     def say(
         self, windows: Sequence[Encoded], batch_size: int, progress: Callable[[int, int], None] | None = None

@@ -191,8 +191,9 @@ class Planner:
         data = Ref(self.prepare(task, step.on).key, "transfer") if step.on else Ref(prepared.key, "train")
         inputs = {"start": start, "data": data, "dev": Ref(prepared.key, "dev"), "meta": Ref(prepared.key, "meta")}
         taught = [self.teacher(task, name).ref for name in step.teacher]
+        states = tuple(sorted({theirs for _, theirs in spec.states(step.params)}))
         for number, (name, ref) in enumerate(zip(step.teacher, taught, strict=True)):
-            inputs[f"teacher.{number}"] = Ref(self._predict(task, ref, (), data, name).key)
+            inputs[f"teacher.{number}"] = Ref(self._predict(task, ref, (), data, name, states).key)
         loop = step.loop.model_dump(mode="json", exclude_defaults=True)
         return self.add(
             Stage(
@@ -280,7 +281,15 @@ class Planner:
             )
         )
 
-    def _predict(self, task: TaskConfig, artifact: Ref, chain: tuple[ChainStep, ...], data: Ref, label: str) -> Stage:
+    def _predict(
+        self,
+        task: TaskConfig,
+        artifact: Ref,
+        chain: tuple[ChainStep, ...],
+        data: Ref,
+        label: str,
+        states: tuple[int, ...] = (),
+    ) -> Stage:
         made = [self.context.registry.compressor(step.use) for step in chain]
         specs: list[StudentSpec | CompressorSpec] = [self._student_of(artifact), *made]
         runtime = self.runtime(artifact, chain)
@@ -290,7 +299,7 @@ class Planner:
                 kind="predict",
                 component=self.component("runtime", runtime.name),
                 version=runtime.version,
-                params={"batch": 1} if one_by_one else {},
+                params={**({"batch": 1} if one_by_one else {}), **({"states": list(states)} if states else {})},
                 inputs={"artifact": artifact, "data": data},
                 libraries=self.libraries(runtime),
                 facets={"isa": self.context.machine["isa"]} if any(spec.isa_dependent for spec in specs) else {},
@@ -360,6 +369,8 @@ class Planner:
             distiller = self.context.registry.distiller(step.distil)
             if spec.head not in distiller.heads:
                 return f"'{step.distil}' does not know the head '{spec.head}'"
+            if distiller.states(step.params) and len(step.teacher) > 1:
+                return f"'{step.distil}' compares states with those of one teacher, not of {len(step.teacher)}"
             if distiller.reads_critical and not spec.names_critical:
                 return f"'{step.distil}' is about critical types, and the task '{task.use}' names none"
             if reason := distiller.supports(spec.head, spec.classes(task.params)):

@@ -163,6 +163,7 @@ def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts, scored: 
         },
         "anchor": dict(suite.anchor),
         "measure": asdict(suite.measure),
+        "select": asdict(suite.select) if suite.select else None,
         "report": {"columns": list(suite.columns)},
         "published": [dict(row) for row in suite.published],
         "claims": [dict(claim) for claim in suite.claims],
@@ -213,6 +214,7 @@ def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Ou
         "failed_stage": failed,
         "retry": f"{facts.command} --only {shlex.quote(planned.cell.id)}",
         "quality": _quality(score, store) if score else None,
+        "dev": _dev(planned.dev, store),
         "artifact": _artifact(planned, store),
         "predict": _facts(planned.predict, store) if planned.predict and store.entry(planned.predict) else None,
         "train": [_train(key, store) for key in planned.train if store.entry(key)],
@@ -291,6 +293,10 @@ def read_samples(recorded: Any) -> np.ndarray:
         msg = f"packed samples: {error}"
         raise ValueError(msg) from error
     return np.frombuffer(data, dtype=kind).reshape(shape).astype(np.float64)
+
+
+def _dev(key: str | None, store: Store) -> Json | None:
+    return read_json(store.path(Ref(key)) / "score.json")["metrics"] if key and store.entry(key) else None
 
 
 def _facts(key: str, store: Store) -> Json:

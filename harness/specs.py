@@ -119,6 +119,8 @@ class DistillerSpec(Spec):
     # (distiller, its params) that these params amount to, bit for bit: one training serves both
     rate: Callable[[Any], float] = field(default=lambda params: 1.0)  # factor on the suite's learning rate
     stateful: bool = False  # the factory makes a `StatefulDistiller`
+    states: Callable[[Any], tuple[tuple[int, int], ...]] = field(default=lambda params: ())
+    # (layer of the student, layer of its one teacher) whose states the loss compares; 0: embeddings, -1: the last
     supports: Callable[[Head, int | None], str | None] = field(default=lambda head, classes: None)
 
 
@@ -146,6 +148,7 @@ class RuntimeSpec(Spec):
     kind: ClassVar[str] = "runtime"
 
     formats: tuple[str, ...]
+    gives_states: bool = False  # do its sessions take `states`?
 
 
 # ---------------------------------------------------------------------------------------------- what factories return
@@ -306,6 +309,9 @@ class Batch:
     exists: torch.Tensor | None = None  # bool [U, C]: classes that exist in a unit; None: all
     covered: torch.Tensor | None = None  # bool [U, C]: those of which every teacher knows; None: all
     critical: torch.Tensor | None = None  # int64 [C]: the critical type of each class, -1: none; see `CriticalTask`
+    states: tuple[
+        tuple[torch.Tensor, torch.Tensor], ...
+    ] = ()  # [U, H] of student and of teacher, for each pair
 
 
 class Distiller(Protocol):
@@ -318,8 +324,8 @@ class Distiller(Protocol):
 class StatefulDistiller(Distiller, Protocol):
     """A loss with something of its own to learn or to remember: `DistillerSpec.stateful`."""
 
-    def begin(self, params: Any, critical: torch.Tensor | None) -> torch.nn.Module:
-        """What it keeps, before the first step; called once. `critical` as in `Batch`.
+    def begin(self, params: Any, critical: torch.Tensor | None, widths: Sequence[tuple[int, int]]) -> torch.nn.Module:
+        """What it keeps, before the first step; called once. `critical` as in `Batch`; `widths` H of `Batch.states`.
 
         Its parameters are trained beside the student's, and all of its state outlives a kill; nothing of it is shipped.
         """
@@ -356,6 +362,13 @@ class Session(Protocol):
 
     def forward(self, arrays: Arrays) -> Arrays:
         """[B, L] int64 arrays → {"logits": [B, C] or [B, L, C] float32}, or the outputs of another head by name."""
+
+
+class StatesSession(Session, Protocol):
+    """A session of a runtime that gives states."""
+
+    def forward(self, arrays: Arrays, states: Sequence[int] = ()) -> Arrays:
+        """The same, with `states.<layer>` [B, L, H] float32 for each layer; 0: embeddings, -1: the last."""
 
 
 class Runtime(Protocol):

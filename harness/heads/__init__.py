@@ -48,6 +48,9 @@ class HeadRules(Protocol):
     def lesson(self, predictions: Predictions, windows: Sequence[Encoded]) -> Lesson:
         """A teacher's stored outputs, aligned with windows of another tokenizer's when they are asked for."""
 
+    def units(self, values: Any, windows: Sequence[Encoded], tensor: Callable[[np.ndarray], Any]) -> Any:
+        """Hidden states of tokens [B, L, H] → of units [U, H], arrays or tensors; StageError where there are none."""
+
     def batch(
         self,
         answer: Any,

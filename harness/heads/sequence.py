@@ -49,6 +49,10 @@ class SequenceRules:
 
         return taught
 
+    def units(self, values: Any, windows: Sequence[Encoded], tensor: Callable[[np.ndarray], Any]) -> Any:
+        """Those of the first token [B, H], which speaks for the text."""
+        return values[:, 0]
+
     def batch(
         self,
         answer: Any,

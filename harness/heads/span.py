@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.data import Predictions
+from harness.errors import StageError
 from harness.heads import MASKED, UNLABELLED, Lesson, Rows, check_finite
 from harness.specs import Arrays, Batch, Encoded, SpanOutput
 
@@ -82,6 +83,11 @@ class SpanRules:
             return [align(outputs[windows[row].example or 0], windows[row]) for row in rows]
 
         return taught
+
+    def units(self, values: Any, windows: Sequence[Encoded], tensor: Callable[[np.ndarray], Any]) -> Any:
+        """Refused: tokens of two tokenizers have no states in common."""
+        msg = "hidden states are compared per text or per word, not for the head 'span'"
+        raise StageError(msg)
 
     def batch(
         self,

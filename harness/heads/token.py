@@ -68,6 +68,12 @@ class TokenRules:
 
         return taught
 
+    def units(self, values: Any, windows: Sequence[Encoded], tensor: Callable[[np.ndarray], Any]) -> Any:
+        """Those where words begin, window after window."""
+        places = [positions(window) for window in windows]
+        rows = np.repeat(np.arange(len(windows)), [len(place) for place in places])  # [U]
+        return values[tensor(rows), tensor(np.concatenate(places))]
+
     def batch(
         self,
         answer: Any,
@@ -77,10 +83,9 @@ class TokenRules:
         tensor: Callable[[np.ndarray], Tensor],
     ) -> Batch:
         """Words of all windows, one after the other: logits [U, C], targets [U]."""
-        places = [positions(window) for window in windows]
-        rows = np.repeat(np.arange(len(windows)), [len(place) for place in places])  # [U]
-        taken = answer.logits[tensor(rows), tensor(np.concatenate(places))]  # [U, C]
-        wanted = np.concatenate([row[: len(place)] for row, place in zip(targets, places, strict=True)])
+        counts = [len(positions(window)) for window in windows]
+        wanted = np.concatenate([row[:count] for row, count in zip(targets, counts, strict=True)])
+        taken = self.units(answer.logits, windows, tensor)  # [U, C]
         return Batch(taken.float(), tensor(wanted), tuple(tensor(lesson) for lesson in lessons))
 
 

@@ -16,6 +16,7 @@ from harness.reports.making import compressor_section, training_section
 from harness.reports.model import Absent, Kept, Report, Row
 from harness.reports.problems import problem_line, problems_section
 from harness.reports.results import class_section, quality_section, slice_section
+from harness.reports.selecting import select_section
 from harness.reports.tables import (
     Content,
     Lines,
@@ -35,6 +36,7 @@ BANNERS = {
 }
 _SECTIONS = (
     claims_section,
+    select_section,
     quality_section,
     type_section,
     exchange_section,

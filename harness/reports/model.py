@@ -180,6 +180,7 @@ class Row:
         """All that the suite asks to be kept."""
         return (self.kept, *self.also_kept)
 
+    dev: Mapping[str, float]  # metric → mean over seeds, where the suite chooses on dev
     cut: int  # test examples of which a part was too long to be read
 
 
@@ -275,6 +276,10 @@ class Report:
         """What its files are called: a rehearsal never replaces a real report."""
         name = str(self.run["suite"]["name"])
         return name if self.mode == "real" else f"{name}.{self.mode}"
+
+    def axes_without(self, axis: str) -> tuple[str, ...]:
+        """The other axes."""
+        return tuple(name for name in self.axes if name != axis)
 
     @property
     def anchor(self) -> Row | None:

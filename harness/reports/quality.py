@@ -81,6 +81,12 @@ def scores(row: Scored | Absent, anchor: Scored | Absent, metrics: Sequence[Metr
     return {metric.name: _score(row, anchor, metric) for metric in metrics}
 
 
+def dev_means(cells: Sequence[Json]) -> dict[str, float]:
+    """Metrics on dev, means over the seeds that have them."""
+    found = [cell["dev"] for cell in cells if cell.get("dev")]
+    return {name: float(np.mean([one[name] for one in found])) for name in (found[0] if found else ())}
+
+
 def kept(row: Scored | Absent, reference: Scored | Absent, of: str, metric: Metric, bars: Sequence[float]) -> Kept:
     """What the row keeps of the reference's metric, and the verdict on each bar."""
     share = compared(row, reference, metric.name, _retention(metric))

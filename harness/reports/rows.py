@@ -177,6 +177,7 @@ class _Context:
             details=details[0] if details else {},
             types=critical.types(details),
             exchange=self._exchange(cells),
+            dev=quality.dev_means(cells),
             cut=max((cell["predict"].get("cut", 0) for cell in cells if cell.get("predict")), default=0),
         )
 

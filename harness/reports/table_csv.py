@@ -55,12 +55,15 @@ def _metric(row: Row, metric: Metric) -> Iterator[Field]:
 
 
 def _kept(row: Row) -> Iterator[Field]:
-    if not row.kept.bars:
-        return
-    yield "kept_of", csv_text(row.kept.of)
-    yield from _ranged(f"{row.kept.metric}_kept_percent", row.kept.interval, 100.0)
-    for bar in row.kept.bars:
-        yield f"at_least_{bar.at_least * 100:g}_percent", "" if isinstance(bar.verdict, Absent) else bar.verdict
+    """Where several metrics should be kept, columns begin with the metric that they are about."""
+    for kept in row.keeps:
+        lead = f"{kept.metric}_" if row.also_kept else ""
+        if kept.bars:
+            yield f"{lead}kept_of", csv_text(kept.of)
+            yield from _ranged(f"{kept.metric}_kept_percent", kept.interval, 100.0)
+        for bar in kept.bars:
+            verdict = "" if isinstance(bar.verdict, Absent) else bar.verdict
+            yield f"{lead}at_least_{bar.at_least * 100:g}_percent", verdict
 
 
 def _size(row: Row) -> Iterator[Field]:

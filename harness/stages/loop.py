@@ -59,6 +59,7 @@ class LoopRequest:
     targets: np.ndarray  # int64 [W, k]; -100 = unlabelled
     lessons: Sequence[Lesson] = ()  # one per teacher
     critical: np.ndarray | None = None  # int64 [C]: see `Batch.critical`
+    states: Sequence[tuple[int, Lesson]] = ()  # layer of the model, states of a teacher's; see `Batch.states`
     aside: nn.Module | None = None  # what the distiller keeps: trained and resumed beside the model
     pad: Mapping[str, int]
     distiller: Distiller
@@ -164,9 +165,19 @@ class _Run:
         if request.train.token_dropout and request.tokens:
             arrays["input_ids"] = drop_tokens(arrays["input_ids"], request.tokens, request.train.token_dropout, rng)
         lessons = [lesson(rows) for lesson in request.lessons]
-        answer = self.model(**self._tensors(arrays))
+        asked = {"output_hidden_states": True} if request.states else {}
+        answer = self.model(**self._tensors(arrays), **asked)
         batch = request.rules.batch(answer, windows, request.targets[rows], lessons, self._tensor)
-        return batch if request.critical is None else replace(batch, critical=self._tensor(request.critical))
+        if request.critical is not None:
+            batch = replace(batch, critical=self._tensor(request.critical))
+        return replace(batch, states=self._states(answer, windows, rows)) if request.states else batch
+
+    def _states(self, answer: Any, windows: Sequence[Encoded], rows: np.ndarray) -> tuple[tuple[Tensor, Tensor], ...]:
+        units = self.request.rules.units
+        return tuple(
+            (units(answer.hidden_states[layer], windows, self._tensor).float(), self._tensor(lesson(rows)))
+            for layer, lesson in self.request.states
+        )
 
     def _tensors(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         return {name: self._tensor(array) for name, array in arrays.items()}

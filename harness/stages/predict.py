@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from harness.data import read_examples, write_predictions
-from harness.inference import load_answerer
-from harness.specs import Facts
+from harness.data import read_examples, write_predictions, write_states
+from harness.errors import StageError
+from harness.inference import Answerer, load_answerer
+from harness.specs import Encoded, Facts
 from harness.stages import Work
 
 BATCH = 64  # of similar length; fp32 outputs do not depend on it beyond rounding
@@ -19,6 +20,7 @@ def run(work: Work) -> Facts:
     said = answerer.say(windows, size, lambda done, total: work.progress(done, total, "windows"))
     outputs = answerer.rules.join(windows, said, len(examples))
     write_predictions(work.out / "out", [example["id"] for example in examples], outputs)
+    states = _states(work, answerer, windows, size, len(examples))
     cut = {at if window.example is None else window.example for at, window in enumerate(windows) if window.cut}
     return {
         "examples": len(examples),
@@ -26,4 +28,16 @@ def run(work: Work) -> Facts:
         "tokens": sum(w.length for w in windows),
         "cut": len(cut),
         "batch": size,
+        **({"states": states} if states else {}),
     }
+
+
+def _states(work: Work, answerer: Answerer, windows: list[Encoded], size: int, count: int) -> dict[str, float]:
+    """Store the hidden states that a distiller asked for: {layer: the error of half precision}."""
+    layers = work.stage.params.get("states", ())
+    if layers and not work.registry.runtime_for(answerer.artifact.format).gives_states:
+        msg = f"the runtime of format '{answerer.artifact.format}' gives no hidden states: teach with a torch model"
+        raise StageError(msg)
+    found = answerer.states(windows, size, layers) if layers else {}
+    joined = {layer: answerer.rules.join(windows, said, count) for layer, said in found.items()}
+    return {str(layer): write_states(work.out / "out", layer, said) for layer, said in joined.items()}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from harness.artifacts import Artifact, read_artifact
-from harness.data import read_examples, read_meta, read_predictions, write_json
+from harness.data import Predictions, read_examples, read_meta, read_predictions, read_states, write_json
+from harness.errors import StageError
 from harness.heads import rules
 from harness.measuring.size import artifact_sizes
 from harness.specs import (
@@ -28,6 +29,7 @@ from harness.specs import (
     load_object,
 )
 from harness.stages import Work
+from harness.stages.batching import collate
 from harness.text import read_token_ids
 from harness.training import TrainParams
 
@@ -56,14 +58,18 @@ def run(work: Work) -> Facts:
     teachers = sorted((name, path) for name, path in work.inputs.items() if name.startswith("teacher."))
     outputs = frozenset(work.stage.params.get("outputs", [work.options["loop"]["select"]]))
     critical, params = _critical(distiller, task, artifact), distiller.params(**work.options["params"])
-    loss, aside = _loss(distiller, params, critical)
+    model, states = student.load(start, artifact.head), _states(distiller.states(params), teachers, examples)
+    widths = _widths(model, encoder, windows[:1], states)
+    torch.manual_seed(int(work.stage.seed or 0))
+    loss, aside = _loss(distiller, params, critical, widths)
     result = train(
         LoopRequest(
-            model=student.load(start, artifact.head),
+            model=model,
             rules=head,
             windows=windows,
             targets=head.targets(windows, [task.target(example, artifact.labels) for example in examples]),
             critical=critical,
+            states=[(layer, head.lesson(stored, windows)) for layer, stored in states],
             aside=aside,
             lessons=[head.lesson(read_predictions(path, examples), windows) for _, path in teachers],
             pad=encoder.pad,
@@ -89,7 +95,39 @@ def _critical(distiller: DistillerSpec, task: Task, artifact: Artifact) -> np.nd
     return np.array(cast("CriticalTask", task).critical(artifact.labels), dtype=np.int64)
 
 
-def _loss(spec: DistillerSpec, params: Any, critical: np.ndarray | None) -> tuple[Distiller, nn.Module | None]:
+def _states(
+    pairs: Sequence[tuple[int, int]], teachers: Sequence[tuple[str, Path]], examples: Sequence[Example]
+) -> list[tuple[int, Predictions]]:
+    """(layer of the student, stored states of the teacher's) of each pair."""
+    if not pairs:
+        return []
+    ((_, path),) = teachers  # the plan has seen to it
+    predictions = read_predictions(path, examples)
+    return [(ours, read_states(predictions, path, theirs)) for ours, theirs in pairs]
+
+
+def _widths(
+    model: nn.Module, encoder: Encoder, windows: Sequence[Encoded], states: Sequence[tuple[int, Predictions]]
+) -> list[tuple[int, int]]:
+    """How wide the states of student and teacher are. StageError for a student that has none, or no such layer."""
+    import torch
+
+    if not states:
+        return []
+    arrays = {name: torch.from_numpy(array) for name, array in collate(windows, encoder.pad).items()}
+    with torch.inference_mode():
+        hidden = getattr(model(**arrays, output_hidden_states=True), "hidden_states", None) or ()
+    missing = [layer for layer, _ in states if not -len(hidden) <= layer < len(hidden)]
+    if missing:
+        msg = f"the student has states 0 to {len(hidden) - 1}, and no {missing[0]}" if hidden else "it has no states"
+        msg = f"the distiller compares hidden states of layers: {msg}; change train.layers"
+        raise StageError(msg)
+    return [(hidden[layer].shape[-1], stored.values.shape[-1]) for layer, stored in states]
+
+
+def _loss(
+    spec: DistillerSpec, params: Any, critical: np.ndarray | None, widths: Sequence[tuple[int, int]]
+) -> tuple[Distiller, nn.Module | None]:
     """The distiller, and what it keeps beside the student."""
     import torch
 
@@ -97,7 +135,7 @@ def _loss(spec: DistillerSpec, params: Any, critical: np.ndarray | None) -> tupl
     if not spec.stateful:
         return distiller, None
     known = None if critical is None else torch.from_numpy(critical)
-    return distiller, cast("StatefulDistiller", distiller).begin(params, known)
+    return distiller, cast("StatefulDistiller", distiller).begin(params, known, widths)
 
 
 def _loop(work: Work, rate: float) -> TrainParams:

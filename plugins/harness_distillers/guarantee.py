@@ -1,12 +1,14 @@
 """Distillation under a constraint per critical type: the student recalls it as the teacher does, less ε.
 
 minimise L_kd subject to r_c(teacher) - ε - r_c(student) ≤ 0 for every critical type c, by dual ascent: the student
-goes down L_kd + Σ λ_c·(r_c(teacher) - ε - r_c(student)), and λ_c goes up by `ascent` times the constraint's running mean,
-never below 0. Constraints on rates by multipliers: Cotter et al., arXiv 1805.08852; here on soft recall, which has a
-gradient.
+goes down L_kd + Σ λ_c·(r_c(teacher) - ε - r_c(student)), and λ_c goes up by `ascent` times the constraint's running
+mean, never below 0. Constraints on rates by multipliers: Cotter et al., arXiv 1805.08852; here on soft recall, which
+has a gradient.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +34,7 @@ class Multipliers(nn.Module):
 class Guarantee:
     """The factory of `guarantee`."""
 
-    def begin(self, params: GuaranteeParams, critical: Tensor | None) -> Multipliers:
+    def begin(self, params: GuaranteeParams, critical: Tensor | None, widths: Sequence[tuple[int, int]]) -> Multipliers:
         """No multiplier has grown yet."""
         self.kept = Multipliers(0 if critical is None else int(critical.max()) + 1)
         return self.kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,15 @@ class ConstrainedParams(KdParams):
         "logits",
         description="logits: agree with the teacher on gold critical words; weights: critical classes weigh more",
     )
+
+
+class HiddenParams(KdParams):
+    """`kd`, and hidden states of chosen layers as the teacher's."""
+
+    layers: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
+        [[-1, -1]], min_length=1, description="[student's, teacher's] layers; 0: embeddings, -1: the last"
+    )
+    weight: float = Field(1.0, ge=0, description="weight of the distance between states")
 
 
 class GuaranteeParams(KdParams):
@@ -121,4 +130,18 @@ def harness_distillers() -> Iterable[DistillerSpec]:
         params=GuaranteeParams,
         libraries=("torch",),
         reference="https://arxiv.org/abs/1805.08852",
+    )
+    yield DistillerSpec(
+        name="hidden",
+        summary="kd, and hidden states of chosen layers, projected, close to the teacher's",
+        version=1,
+        heads=("sequence", "token"),
+        needs_teacher=True,
+        needs_labels=False,
+        stateful=True,
+        states=lambda params: tuple((ours, theirs) for ours, theirs in params.layers),
+        factory="harness_distillers.hidden:Hidden",
+        params=HiddenParams,
+        libraries=("torch",),
+        reference="https://arxiv.org/abs/1412.6550",
     )

@@ -162,10 +162,17 @@ class LstmForTokenClassification(LstmModel):
         self.classifier = nn.Linear(2 * config.hidden_size, len(config.id2label or {}))
         self.post_init()  # type: ignore[no-untyped-call]
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> TokenClassifierOutput:
-        """Ids and mask, int64 [B, L], ones before zeros, a row of ones among them → logits [B, L, C], 0 at padding."""
-        states = self.dropout(self.lstm(input_ids, attention_mask))  # [B, L, 2H]
-        return TokenClassifierOutput(logits=self.classifier(states) * attention_mask.unsqueeze(-1))
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, output_hidden_states: bool = False, **_: Any
+    ) -> TokenClassifierOutput:
+        """Ids and mask, int64 [B, L], ones before zeros, a row of ones among them → logits [B, L, C], 0 at padding.
+
+        Hidden states, where they are asked for: embeddings [B, L, E] and the recurrence's [B, L, 2H].
+        """
+        states = self.lstm(input_ids, attention_mask)  # [B, L, 2H]
+        logits = self.classifier(self.dropout(states)) * attention_mask.unsqueeze(-1)
+        hidden = (self.lstm.embeddings(input_ids), states) if output_hidden_states else None
+        return TokenClassifierOutput(logits=logits, hidden_states=hidden)
 
 
 AutoConfig.register(LstmConfig.model_type, LstmConfig)

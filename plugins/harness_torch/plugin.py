@@ -40,6 +40,7 @@ def harness_runtimes() -> Iterator[RuntimeSpec]:
         name="torch",
         summary="PyTorch eager, CPU",
         version=1,
+        gives_states=True,
         formats=("torch", "torch-int8"),
         factory="harness_torch.runtime:TorchRuntime",
         libraries=("torch", "transformers"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,26 @@ class TorchSession:
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model.eval()
 
-    def forward(self, arrays: Arrays) -> Arrays:
-        """[B, L] int64 arrays → {"logits": [B, C] float32} (start_logits and end_logits for the span head)."""
+    def forward(self, arrays: Arrays, states: Sequence[int] = ()) -> Arrays:
+        """[B, L] int64 arrays → what the head gives, by name: `logits`, or `start_logits` and `end_logits`.
+
+        With `states`, also the hidden states of these layers as `states.<layer>`, [B, L, H]; StageError where the
+        model has none.
+        """
         with torch.inference_mode():
-            answer = self.model(**{name: torch.tensor(value) for name, value in arrays.items()})
-            return {name: value.float().numpy() for name, value in answer.items() if name.endswith("logits")}
+            tensors: dict[str, Any] = {name: torch.tensor(value) for name, value in arrays.items()}
+            answer = self.model(**tensors, output_hidden_states=True) if states else self.model(**tensors)
+            found = {name: value.float().numpy() for name, value in answer.items() if name.endswith("logits")}
+            return found | {f"states.{n}": _layer(answer, n).float().numpy() for n in states}
+
+
+def _layer(answer: Any, layer: int) -> torch.Tensor:
+    hidden = getattr(answer, "hidden_states", None) or ()
+    if not -len(hidden) <= layer < len(hidden):
+        msg = f"the teacher has {len(hidden)} layers of hidden states (0: embeddings), and no {layer}"
+        raise StageError(msg)
+    states: torch.Tensor = hidden[layer]
+    return states
 
 
 class TorchRuntime:
