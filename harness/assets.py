@@ -13,7 +13,9 @@ from harness.errors import AssetError
 from harness.keys import digest
 from harness.store import file_hash
 
-DATA_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".ann", ".xml", ".conll"})
+DATA_SUFFIXES = frozenset(
+    {".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".ann", ".xml", ".conll", ".bio", ".iob"}
+)
 MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".model", ".onnx", ".onnx_data", ".data"})
 
 

@@ -89,7 +89,7 @@ class Planner:
 
     # ------------------------------------------------------------------------------------------------------------ build
 
-    def build(self, task: TaskConfig, model: ModelConfig, seed: int) -> Stage:
+    def build(self, task: TaskConfig, model: ModelConfig, seed: int, *, as_it_is: bool = False) -> Stage:
         """The stored start of a model: every distiller, β and epoch shares it."""
         spec = self.context.registry.student(model.use)
         prepared = self.prepare(task)
@@ -113,6 +113,7 @@ class Planner:
                     **{name: length for name, length in lengths.items() if length != 128},
                     **keep,
                     **random,
+                    **({"as_it_is": True} if as_it_is else {}),
                 },
                 seed=seed,
                 inputs=inputs,
@@ -144,25 +145,29 @@ class Planner:
 
     def _init_inputs(self, task: TaskConfig, model: ModelConfig) -> dict[str, Ref]:
         named = {name: other for name, other in model.init.items() if name != "keep"}
-        return {f"init.{name}": self.teacher(task, str(other)).ref for name, other in named.items()}
+        return {f"init.{name}": self.teacher(task, str(other), donor=True).ref for name, other in named.items()}
 
     # ------------------------------------------------------------------------------------------------------------ train
 
-    def teacher(self, task: TaskConfig, name: str) -> _Made:
-        """A model as others learn from it: with the first seed, whatever the cell's."""
-        return self.model(task, self.suite.models[name], self.first_seed, None)
+    def teacher(self, task: TaskConfig, name: str, *, donor: bool = False) -> _Made:
+        """A model as others learn from it, or take parts of it: with the first seed, whatever the cell's."""
+        return self.model(task, self.suite.models[name], self.first_seed, None, donor=donor)
 
     @property
     def first_seed(self) -> int:
         """The seed of teachers and of measured artifacts."""
         return int(self.suite.axes["seed"][0])  # type: ignore[arg-type]
 
-    def model(self, task: TaskConfig, model: ModelConfig, seed: int, epoch: int | None) -> _Made:
-        """Build, then every training step."""
-        return self.once(("model", id(task), id(model), seed, epoch), lambda: self._model(task, model, seed, epoch))  # type: ignore[no-any-return]
+    def model(
+        self, task: TaskConfig, model: ModelConfig, seed: int, epoch: int | None, *, donor: bool = False
+    ) -> _Made:
+        """Build, then every training step. What is not trained, and lends no parts, has to answer as it is."""
+        as_it_is = not (model.train or donor or self.context.weights == "random")
+        key = ("model", id(task), id(model), seed, epoch, as_it_is)
+        return self.once(key, lambda: self._model(task, model, seed, epoch, as_it_is))  # type: ignore[no-any-return]
 
-    def _model(self, task: TaskConfig, model: ModelConfig, seed: int, epoch: int | None) -> _Made:
-        start = self.build(task, model, seed)
+    def _model(self, task: TaskConfig, model: ModelConfig, seed: int, epoch: int | None, as_it_is: bool) -> _Made:
+        start = self.build(task, model, seed, as_it_is=as_it_is)
         ref, trained = Ref(start.key), []
         if self.context.weights == "random":
             return _Made(ref, start.key, ())

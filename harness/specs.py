@@ -277,6 +277,7 @@ class BuildRequest:
     assets: Mapping[str, Path]  # param name → folder or file
     artifacts: Mapping[str, Path]  # init name → folder of another model's artifact
     texts: Callable[[], Iterator[str]]  # the training texts; raises unless reads_text
+    as_it_is: bool = False  # will it answer untrained? Then a head that does not fit the task is an AssetError
     random_weights: bool = False  # the exact architecture with random weights (`--weights random`)
     doc_stride: int = 128  # tokens that neighbouring windows of a context share; span head
     keep: tuple[int, ...] | None = None  # with the init `layers_of`: which of its layers; None: evenly spread ones

@@ -146,6 +146,13 @@ def test_sorted_batches_start_with_the_longest():
     assert [batch.tolist() for batch in batches] == [[1, 3], [4, 0], [2]]
 
 
+def test_sorted_batches_hold_so_many_tokens_at_most():
+    lengths = np.array([3, 9, 1, 9, 4, 40, 2])
+    batches = sorted_batches(lengths, 3, tokens=20)
+    assert sorted(row for batch in batches for row in batch) == list(range(7))
+    assert [lengths[batch].tolist() for batch in batches] == [[40], [9, 9], [4, 3, 2], [1]]
+
+
 def test_collate_pads_each_array_with_its_own_value():
     items = [
         Encoded({"a": np.array([1, 2, 3]), "b": np.array([1, 1, 1])}, 3),

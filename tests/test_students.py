@@ -124,8 +124,8 @@ def test_encoder_cuts_and_never_returns_nothing(build):
 
 def test_encoder_refuses_a_head_it_does_not_know(build):
     folder, _ = build(transformer())
-    with pytest.raises(StageError, match="'token'"):
-        load_encoder(folder).encode(["ёж"], "token")
+    with pytest.raises(StageError, match="no head 'pixels'"):
+        load_encoder(folder).encode(["ёж"], "pixels")
 
 
 def test_encoder_imports_no_torch(build):
@@ -223,8 +223,8 @@ def test_miniature_of_everything_is_valid_and_reads_text(spec):
 def checkpoint(build, tmp_path) -> Callable[..., Path]:
     """A folder as someone else would publish it: the encoder's files and no settings of ours."""
 
-    def make(**changes) -> Path:
-        folder, _ = build(transformer(**changes), seed=7)
+    def make(head: str = "sequence", labels: tuple[str, ...] = LABELS, **changes) -> Path:
+        folder, _ = build(transformer(**changes), seed=7, head=head, labels=labels)
         (folder / "encoder.json").unlink()
         return folder
 
@@ -255,6 +255,27 @@ def test_head_for_other_labels_is_new_and_drawn_from_the_seed(build, checkpoint)
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
     assert not torch.equal(first["classifier.weight"], theirs["classifier.weight"])
     assert torch.equal(first["bert.pooler.dense.weight"], theirs["bert.pooler.dense.weight"])
+
+
+def test_a_model_that_answers_other_labels_cannot_be_used_as_it_is(build, checkpoint):
+    """Its head would be random, and its row a lie."""
+    source = checkpoint()
+    labels = ("good", "bad", "fine")
+    build(TransformerParams(), assets={"checkpoint": source}, labels=labels, as_it_is=True)
+    for other, head in ((("good", "bad", "x"), "sequence"), (labels, "token")):
+        with pytest.raises(AssetError, match=r"config\.json: the model is used as it is.*'good'.*the task needs.*train step"):
+            build(TransformerParams(), assets={"checkpoint": source}, labels=other, head=head, as_it_is=True)
+
+
+def test_a_tagger_keeps_its_head_in_the_order_of_our_labels(build, checkpoint):
+    tags = ("B-ORG", "O", "B-PER")
+    source = checkpoint(head="token", labels=tags)
+    folder, facts = build(TransformerParams(), assets={"checkpoint": source}, head="token", labels=("O", "B-PER", "B-ORG"))
+    arrays = batch(folder, TEXTS[:4])
+    theirs = logits(Transformer().load(source, "token"), **arrays)
+    ours = logits(Transformer().load(folder, "token"), **arrays)
+    np.testing.assert_allclose(ours, theirs[..., [1, 2, 0]], atol=1e-6)
+    assert facts["initialised"] == []
 
 
 def test_another_number_of_labels_replaces_the_head(build, checkpoint):
@@ -501,8 +522,8 @@ def test_windows_share_what_the_suite_says(build):
 
 
 def test_a_head_that_no_transformer_has_is_named(build):
-    with pytest.raises(StageError, match="no head 'token'"):
-        build(transformer(), head="token")
+    with pytest.raises(StageError, match="no head 'nested-token'"):
+        build(transformer(), head="nested-token")
 
 
 # ----------------------------------------------------------------------------------------------- cut from another model

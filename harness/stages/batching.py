@@ -29,9 +29,21 @@ def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator, win
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[Rows]:
-    """For inference: longest first (the largest batch fails early), every example once."""
-    return _cut(np.argsort(-np.asarray(lengths), kind="stable"), batch_size)
+def sorted_batches(lengths: np.ndarray, batch_size: int, tokens: int | None = None) -> list[Rows]:
+    """For inference: longest first (the largest batch fails early), every example once.
+
+    A batch has at most `tokens` with its padding, unless one example has more: mates of similar length waste less.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    if tokens is None:
+        return _cut(order, batch_size)
+    batches: list[Rows] = []
+    at = 0
+    while at < len(order):
+        count = min(batch_size, max(1, tokens // max(1, int(lengths[order[at]]))))
+        batches.append(order[at : at + count])
+        at += count
+    return batches
 
 
 def _cut(order: np.ndarray, batch_size: int) -> list[Rows]:

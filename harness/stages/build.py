@@ -31,6 +31,7 @@ def run(work: Work) -> Facts:
             assets={name: asset_path(asset) for name, asset in options["assets"].items()},
             artifacts={n.removeprefix("init."): p for n, p in work.inputs.items() if n.startswith("init.")},
             texts=lambda: training_texts(work),
+            as_it_is=bool(work.stage.params.get("as_it_is")),
             random_weights=bool(work.stage.params.get("random_weights")),
         )
     )

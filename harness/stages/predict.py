@@ -8,7 +8,7 @@ from harness.inference import Answerer, load_answerer
 from harness.specs import Encoded, Facts
 from harness.stages import Work
 
-BATCH = 64  # of similar length; fp32 outputs do not depend on it beyond rounding
+BATCH = 64  # at most, of similar length; fp32 outputs do not depend on it beyond rounding
 
 
 def run(work: Work) -> Facts:

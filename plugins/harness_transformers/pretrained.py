@@ -9,16 +9,16 @@ import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from harness import AssetError, BuildRequest, Facts, load_pretrained
+from harness import AssetError, BuildRequest, Facts, choices, load_pretrained
 from harness_transformers.checkpoints import check_weights, read_config
-from harness_transformers.heads import auto, body_prefix, own_order, told
+from harness_transformers.heads import auto, body_prefix, label_names, own_order, told
 
 
 def from_checkpoint(request: BuildRequest, folder: Path) -> tuple[PreTrainedModel, Facts]:
     """The checkpoint's encoder with a head for the task: its own where it is whole and has the same labels, else new.
 
     Facts: `initialised` names the weights that were drawn from the seed, `unused` those that were left. AssetError for
-    an unusable folder.
+    an unusable folder, and for a head that does not answer the task where it is to be used as it is.
     """
     config = load_config(folder)
     order = own_order(config, request)
@@ -30,11 +30,24 @@ def from_checkpoint(request: BuildRequest, folder: Path) -> tuple[PreTrainedMode
     missing = names["missing"]
     _check_body(model, missing, folder)
     keeps = order is not None and all(name.startswith(body_prefix(model)) for name in missing)
+    if request.as_it_is and not keeps:
+        raise AssetError(_does_not_answer(request, folder))
     fresh = [] if keeps else _new_head(model, request)
     if keeps and order and order != sorted(order):
         _reorder(model, order)
     initialised = sorted({*missing, *fresh})
     return model, {"weights": "checkpoint", "initialised": initialised, "unused": names["unexpected"]}
+
+
+def _does_not_answer(request: BuildRequest, folder: Path) -> str:
+    config = load_config(folder)
+    found = list((config.id2label or {}).values())
+    head = f"{choices(config.architectures or ())} with the labels {choices(found)}"
+    wanted = f"'{request.head}' with the labels {choices(label_names(request))}"
+    return (
+        f"{folder}/config.json: the model is used as it is and does not answer this task: it is {head}, the task needs "
+        f"{wanted}. Give the model a train step, or map the data's labels to the model's"
+    )
 
 
 def load_config(folder: Path) -> PreTrainedConfig:
