@@ -34,14 +34,15 @@ def rehearsal(suite: Suite, registry: Registry) -> Suite:
 
 
 def _miniature(model: ModelConfig, registry: Registry) -> ModelConfig:
-    small = replace(model, train=tuple(_short(step) for step in model.train))
+    small = replace(model, train=tuple(_short(step, registry) for step in model.train))
     if "layers_of" in model.init:  # its sizes are those of the other model, whose miniature may have a single layer
         return replace(small, init={**model.init, "keep": [0]})
     return replace(small, params=_merged(model.params, registry.student(model.use).miniature))
 
 
-def _short(step: StepConfig) -> StepConfig:
-    return replace(step, loop=_merged(step.loop, {"batch_size": BATCH, "max_steps": None}))
+def _short(step: StepConfig, registry: Registry) -> StepConfig:
+    params = _merged(step.params, registry.distiller(step.distil).miniature)
+    return replace(step, params=params, loop=_merged(step.loop, {"batch_size": BATCH, "max_steps": None}))
 
 
 def _merged(params: Any, overrides: Mapping[str, Any]) -> Any:

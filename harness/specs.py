@@ -117,6 +117,7 @@ class DistillerSpec(Spec):
     reads_critical: bool = False  # does the loss depend on which classes the task calls critical?
     reduces_to: Callable[[Any], tuple[str, Mapping[str, Any]] | None] = field(default=lambda params: None)
     # (distiller, its params) that these params amount to, bit for bit: one training serves both
+    miniature: Mapping[str, Any] = field(default_factory=dict)  # params that --rehearse overrides (None removes one)
     rate: Callable[[Any], float] = field(default=lambda params: 1.0)  # factor on the suite's learning rate
     stateful: bool = False  # the factory makes a `StatefulDistiller`
     states: Callable[[Any], tuple[tuple[int, int], ...]] = field(default=lambda params: ())

@@ -56,6 +56,7 @@ retention = {{ of = "teacher", metric = {metric}, at_least = [0.95, 0.99] }}
 # Recurrent students read one text at a time; a student that answers questions is half of its teacher.
 _SHAPES = {
     "sequence": {"max_length": 128, "student": 'use = "lstm"', "rate": "2e-3"},
+    "token": {"max_length": 128, "student": 'use = "lstm"\nlowercase = false', "rate": "3e-3"},
     "span": {"max_length": 384, "student": 'use = "transformer"\ninit = { layers_of = "teacher" }', "rate": "5e-5"},
 }
 
@@ -75,7 +76,8 @@ def command() -> None:
     epilog="""\b
 Examples:
   harness new suite --task sentiment --data reviews.csv
-  harness new suite --task sentiment --data reviews.csv --model checkpoints/my-bert --out suites/mine.toml""",
+  harness new suite --task sentiment --data reviews.csv --model checkpoints/my-bert --out suites/mine.toml
+  harness new suite --task ner --data corpus/""",
 )
 @click.option("--task", required=True, help="A task of `harness list tasks`.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="A file or folder of your data.")
@@ -103,7 +105,7 @@ def suite(task: str, data: Path, model: str | None, out: Path | None) -> int:
         title=_quoted(f"{data.name}: distillation × quantization × ONNX"),
         task=_quoted(task),
         source=_quoted(str(data.absolute())),
-        teacher=_teacher(model),
+        teacher=_teacher(model, cased=spec.head == "token"),
         metric=_quoted(spec.metrics[0].name),
         **_SHAPES[spec.head],
     )
@@ -115,9 +117,10 @@ def suite(task: str, data: Path, model: str | None, out: Path | None) -> int:
     return 0
 
 
-def _teacher(model: str | None) -> str:
+def _teacher(model: str | None, *, cased: bool) -> str:
     if model is None:
-        lines = 'hidden_size = 128\nlayers = 2\ntrain = { distil = "finetune", epochs = 5, learning_rate = 5e-4 }'
+        lines = "lowercase = false\n" if cased else ""  # names begin with a capital
+        lines += 'hidden_size = 128\nlayers = 2\ntrain = { distil = "finetune", epochs = 5, learning_rate = 5e-4 }'
         return f"# no checkpoint given: trained from nothing\n{lines}"
     return f'checkpoint = {_quoted(model)}\ntrain = {{ distil = "finetune", epochs = 3, learning_rate = 2e-5 }}'
 

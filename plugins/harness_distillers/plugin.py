@@ -139,6 +139,7 @@ def harness_distillers() -> Iterable[DistillerSpec]:
         needs_teacher=True,
         needs_labels=False,
         stateful=True,
+        miniature={"layers": [[-1, -1]]},
         states=lambda params: tuple((ours, theirs) for ours, theirs in params.layers),
         factory="harness_distillers.hidden:Hidden",
         params=HiddenParams,
