@@ -33,11 +33,21 @@ def batch(teachers: int) -> Batch:
 
     rng = np.random.default_rng(0)
     logits, *others = (torch.tensor(rng.normal(size=(6, 3)), dtype=torch.float32) for _ in range(3))
-    return Batch(logits, torch.tensor([0, 1, 2, 0, -100, 1]), tuple(others[:teachers]))
+    critical, states = torch.tensor([-1, 0, 1]), ((logits, others[0]),)
+    return Batch(
+        logits, torch.tensor([0, 1, 2, 0, -100, 1]), tuple(others[:teachers]), critical=critical, states=states
+    )
 
 
 def of_distiller(spec) -> str:
-    loss, parts = spec.load().loss(batch(2 if spec.needs_teacher else 0), spec.params())
+    import torch
+
+    distiller, of = spec.load(), batch(2 if spec.needs_teacher else 0)
+    if spec.stateful:
+        torch.manual_seed(0)
+        distiller.begin(spec.params(), of.critical, [(3, 3)])
+        distiller.loss(of, spec.params())  # what is kept moves
+    loss, parts = distiller.loss(of, spec.params())
     return digest(loss.detach(), *(np.asarray(float(part)) for _, part in sorted(parts.items())))
 
 
@@ -102,11 +112,26 @@ def asked(task, rng) -> np.ndarray:
     return task.samples([example] * 40, outputs, ("start", "end"))
 
 
+TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
+
+
+def tagged(task, rng) -> np.ndarray:
+    """Samples of forty sentences of nine words, tagged at random, illegal sequences among them."""
+    words = [[2 * at, 2 * at + 1] for at in range(9)]
+    examples = [
+        {"id": str(n), "text": "a b c d e f g h i", "words": words, "tags": [TAGS[i] for i in rng.integers(0, 5, 9)]}
+        for n in range(40)
+    ]
+    outputs = [rng.normal(size=(9, 5)).astype(np.float32) for _ in range(40)]
+    return task.samples(examples, outputs, TAGS)
+
+
 def of_task(spec) -> str:
     rng = np.random.default_rng(0)
     task = spec.load()
-    samples = asked(task, rng) if spec.head == "span" else rng.integers(0, 3, size=(40, 2)).astype(float)
-    found = task.metrics(samples, rng.integers(0, 3, size=(5, 40)), ("a", "b", "c"))
+    drawn = {"span": asked, "token": tagged}.get(spec.head)
+    samples = drawn(task, rng) if drawn else rng.integers(0, 3, size=(40, 2)).astype(float)
+    found = task.metrics(samples, rng.integers(0, 3, size=(5, 40)), TAGS if spec.head == "token" else ("a", "b", "c"))
     return digest(*(found[name] for name in sorted(found)))
 
 
