@@ -34,8 +34,8 @@ def output(*windows, seed=0):
 
 
 def test_an_unknown_head_is_said():
-    with pytest.raises(StageError, match="'nested-token' is not known"):
-        rules("nested-token")
+    with pytest.raises(StageError, match="'pixels' is not known"):
+        rules("pixels")
 
 
 # ----------------------------------------------------------------------------------------------------------- reading

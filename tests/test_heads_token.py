@@ -193,3 +193,47 @@ def test_answers_that_are_no_numbers_are_refused(wordpiece):
     broken[0, 1] = np.inf
     with pytest.raises(StageError, match="not finite"):
         TOKEN.read(windows, {"logits": broken})
+
+
+# ------------------------------------------------------------------------------------------------------------- nested
+
+NESTED = rules("nested-token")
+TYPES = 3
+
+
+def layers(words, base=0):
+    """A class for every type of every word, by their numbers."""
+    return [[(base + word + kind) % 5 for kind in range(TYPES)] for word in range(len(words))]
+
+
+def test_every_type_of_every_word_is_a_unit(wordpiece):
+    windows = encoder(wordpiece, 12).encode(WORDS, "nested-token")
+    assert len(windows) > len(WORDS)
+    wanted = [layers(words) for words in WORDS]
+    targets = NESTED.targets(windows, wanted)
+    answer = answer_of(windows, classes=5 * TYPES)
+    batch = NESTED.batch(answer, windows, targets, [], torch.from_numpy)
+    assert batch.logits.shape == (sum(map(len, WORDS)) * TYPES, 5)
+    in_order = [wanted[w.example][number] for w in windows for number in word_numbers(w)]
+    assert batch.targets.tolist() == [kind for word in in_order for kind in word]
+    said = NESTED.read(windows, {"logits": answer.logits.numpy()})
+    assert np.array_equal(np.concatenate(said).reshape(-1, 5), batch.logits.numpy())
+
+
+def test_a_teacher_of_layers_reaches_its_words(wordpiece, byte_level):
+    teacher, student = (
+        encoder(byte_level, 9).encode(WORDS, "nested-token"),
+        encoder(wordpiece).encode(WORDS, "nested-token"),
+    )
+    numbered = [np.arange(5 * TYPES)[None] + 100.0 * word_numbers(w)[:, None] + 1e4 * w.example for w in teacher]
+    stored = NESTED.join(teacher, [n.astype(np.float32) for n in numbered], 3)
+    offsets = np.cumsum([0, *map(len, stored)])
+    lesson = NESTED.lesson(Predictions(("a", "b", "c"), np.concatenate(stored), offsets), student)
+    targets = NESTED.targets(student, [None] * 3)[[1, 0]]
+    batch = NESTED.batch(
+        answer_of(student[1::-1], 5 * TYPES), student[1::-1], targets, [lesson(np.array([1, 0]))], torch.from_numpy
+    )
+    assert batch.teachers[0].shape == batch.logits.shape
+    assert batch.teachers[0][:TYPES, 0].tolist() == [1e4, 1e4 + 5, 1e4 + 10]
+    assert batch.teachers[0][len(WORDS[1]) * TYPES].tolist() == [0.0, 1, 2, 3, 4]
+    assert (batch.targets == UNLABELLED).all()

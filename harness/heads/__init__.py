@@ -64,11 +64,17 @@ class HeadRules(Protocol):
 
 def rules(head: Head) -> HeadRules:
     """The rules of a head. StageError for one that is not built yet."""
+    from harness.heads.nested_token import NestedTokenRules
     from harness.heads.sequence import SequenceRules
     from harness.heads.span import SpanRules
     from harness.heads.token import TokenRules
 
-    known: Mapping[str, HeadRules] = {"sequence": SequenceRules(), "span": SpanRules(), "token": TokenRules()}
+    known: Mapping[str, HeadRules] = {
+        "sequence": SequenceRules(),
+        "token": TokenRules(),
+        "nested-token": NestedTokenRules(),
+        "span": SpanRules(),
+    }
     if head not in known:
         msg = f"head '{head}' is not known to the stages; known: {', '.join(known)}"
         raise StageError(msg)

@@ -14,11 +14,13 @@ from harness import BuildRequest, Head, StageError
 _TASKS: dict[Head, str] = {
     "sequence": "text-classification",
     "token": "token-classification",
+    "nested-token": "token-classification",
     "span": "question-answering",
 }
 _CLASSES: dict[Head, str] = {
     "sequence": "ForSequenceClassification",
     "token": "ForTokenClassification",
+    "nested-token": "ForTokenClassification",
     "span": "ForQuestionAnswering",
 }
 _SPAN = ("start", "end")  # what the two columns of a span head say, whatever the task's labels are

@@ -60,7 +60,7 @@ def harness_students() -> Iterable[StudentSpec]:
         name="transformer",
         summary="Transformer encoder: a Hugging Face checkpoint, or built from dimensions",
         version=1,
-        heads=("sequence", "token", "span"),
+        heads=("sequence", "token", "nested-token", "span"),
         factory="harness_transformers.model:Transformer",
         encoder="harness.text:load_encoder",
         params=TransformerParams,
