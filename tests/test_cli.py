@@ -132,6 +132,19 @@ def test_a_new_suite_for_own_data_runs_its_plan(project):
     assert "is not here" in project.harness("new", "suite", "--task", "sentiment", "--data", "gone.csv", code=2).err
 
 
+def test_a_new_suite_for_a_corpus_of_entities(project):
+    lines = "".join(
+        f"{word} {tag}\n" for word, tag in (("Anna", "B-PER"), ("lives", "O"), ("in", "O"), ("Tver", "B-LOC"))
+    )
+    (project.folder / "corpus.conll").write_text("\n".join(lines.replace("Anna", f"Anna{n}") for n in range(40)))
+    path = project.harness("new", "suite", "--task", "ner", "--data", "corpus.conll").out.strip()
+    text = (project.folder / path).read_text()
+    assert 'metric = "f1"' in text
+    assert text.count("lowercase = false") == 3
+    assert "nothing was executed" in project.harness("plan", path).out
+    assert "PER" in project.harness("list", "tasks", "ner", "--source", "corpus.conll").out
+
+
 def test_doctor_says_what_is_wrong(project):
     assert "components registered" in project.harness("doctor").out
     broken = type(project)(project.folder)

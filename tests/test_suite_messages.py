@@ -30,6 +30,11 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
             "suite.name: 'a/b' (string) cannot be a name: use letters, digits, '_', '-', '.' and '+', "
             "a letter or digit first",
         ),
+        ("[measure]", "[select]\naxis = 'betta'\n[measure]", "select.axis: 'betta' is not an axis of this suite's matrix. "
+         "Did you mean 'beta'? Known: 'beta', 'compress'"),
+        ("[measure]", "[select]\naxis = 'beta'\nmetric = 'f1'\n[measure]", "select.metric: 'f1' is not a metric of task "
+         "'reviews'. Known: 'accuracy', 'macro_f1'"),
+        ("[measure]", "[select]\nmetric = 'accuracy'\n[measure]", "select.axis: required key is missing"),
         ("[measure]", "[mesure]\n[measure]", "mesure: unknown key. Did you mean 'measure'?"),
         ("[measure]", "[measure]\nx = 1", "measure.x: unknown key. Known: 'confidence', 'energy', 'retention', 'speed'"),
         ('use = "reviews"', 'use = "review"', "task.use: 'review' is not a known task. Did you mean 'reviews'? Known: "
