@@ -13,13 +13,26 @@ from harness.specs import Metric
 from harness.statistics import RESAMPLES
 
 PERCENT = "%"
+WIDE = 4  # metrics in a table
 UNSLICED = Absent("not reported by the task")
 
 
 def quality_section(report: Report) -> Lines:
-    """All metrics with intervals, differences to the anchor and values by seed; what could have been found at all."""
+    """All metrics with intervals, differences to the anchor and values by seed; what could have been found at all.
+
+    Many metrics are several tables: one that is wider than a page is read by nobody.
+    """
     if report.mode == "random":
         return []
+    tables = -(-len(report.metrics) // WIDE)
+    each = -(-len(report.metrics) // tables)
+    lines: Lines = []
+    for first in range(0, len(report.metrics), each):
+        lines += _metric_table(report, report.metrics[first : first + each])
+    return section("Quality", lines, [_method(report), ""], _resolution(report), _isa(report))
+
+
+def _metric_table(report: Report, metrics: Sequence[Metric]) -> Lines:
     columns: list[tuple[str, Sequence[Content]]] = [
         ("row", [name(row) for row in report.rows]),
         (
@@ -27,14 +40,13 @@ def quality_section(report: Report) -> Lines:
             [Shown(f"{len(row.quality[report.primary.name].by_seed)}/{row.seeds}") for row in report.rows],
         ),
     ]
-    for metric in report.metrics:
+    for metric in metrics:
         columns += _metric_columns(metric, report.rows)
-    lines = table(
+    return table(
         [title for title, _ in columns],
         zip(*(cells for _, cells in columns), strict=True),
         "l" + "r" * (len(columns) - 1),
     )
-    return section("Quality", lines, [_method(report), ""], _resolution(report), _isa(report))
 
 
 def _metric_columns(metric: Metric, rows: Sequence[Row]) -> list[tuple[str, Sequence[Content]]]:
