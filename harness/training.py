@@ -22,5 +22,7 @@ class TrainParams(Params):
     weight_decay: float = Field(default=0.01, ge=0)
     clip: float | None = Field(default=1.0, gt=0)  # largest gradient norm
     token_dropout: float = Field(default=0.0, ge=0, lt=1)  # share of input tokens replaced by the unknown token
+    freeze_embeddings: int = Field(default=0, ge=0)  # epochs at the start in which word embeddings stay as they are
+    balance: bool = False  # draw windows with replacement, those with rare classes more often
     select: Literal["last", "best"] = "last"  # which epoch the cell uses; `best` by the primary metric on dev
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

@@ -12,14 +12,18 @@ from pydantic import ValidationError
 
 from harness import Batch, StageError
 from harness_distillers.constrained import Constrained
+from harness_distillers.dice import Dice
 from harness_distillers.finetune import Finetune
 from harness_distillers.guarantee import Guarantee, soft_recall
+from harness_distillers.hidden import Hidden
 from harness_distillers.kd import Kd
 from harness_distillers.mse import Mse
 from harness_distillers.plugin import (
     ConstrainedParams,
+    DiceParams,
     FinetuneParams,
     GuaranteeParams,
+    HiddenParams,
     KdParams,
     MseParams,
     harness_distillers,
@@ -262,7 +266,7 @@ def test_soft_recall_is_the_mean_probability_of_critical_labels():
 
 def test_a_guarantee_starts_as_kd_and_pulls_more_and_more():
     guarantee, params = Guarantee(), GuaranteeParams(ascent=0.5, memory=0.0)
-    kept = guarantee.begin(params, torch.tensor(CRITICAL))
+    kept = guarantee.begin(params, torch.tensor(CRITICAL), ())
     short = np.mean([softmax(FIRST)[2, 1] - softmax(STUDENT)[2, 1], softmax(FIRST)[3, 2] - softmax(STUDENT)[3, 2]])
     assert short > 0.2
     plain = value(Kd(), KdParams(), make())
@@ -274,7 +278,7 @@ def test_a_guarantee_starts_as_kd_and_pulls_more_and_more():
 
 def test_a_multiplier_falls_where_the_student_does_better_and_never_below_zero():
     guarantee, params = Guarantee(), GuaranteeParams(ascent=0.5, memory=0.0)
-    kept = guarantee.begin(params, torch.tensor(CRITICAL))
+    kept = guarantee.begin(params, torch.tensor(CRITICAL), ())
     kept.multipliers.fill_(0.3)
     better = {"teachers": (STUDENT,), "student": FIRST}
     for _ in range(5):
@@ -285,7 +289,7 @@ def test_a_multiplier_falls_where_the_student_does_better_and_never_below_zero()
 
 def test_a_guarantee_is_not_moved_by_batches_without_the_type():
     guarantee, params = Guarantee(), GuaranteeParams()
-    kept = guarantee.begin(params, torch.tensor(CRITICAL))
+    kept = guarantee.begin(params, torch.tensor(CRITICAL), ())
     targets = np.array([0, -100, 0, 0])
     plain = value(Kd(), KdParams(), make(targets=targets))
     assert value(guarantee, params, critical_batch(targets=targets)) == pytest.approx(plain)
@@ -294,7 +298,7 @@ def test_a_guarantee_is_not_moved_by_batches_without_the_type():
 
 def test_the_gradient_of_a_guarantee_raises_the_probability_of_critical_labels():
     guarantee, params = Guarantee(), GuaranteeParams(alpha=0.0)
-    guarantee.begin(params, torch.tensor(CRITICAL)).multipliers.fill_(5.0)
+    guarantee.begin(params, torch.tensor(CRITICAL), ()).multipliers.fill_(5.0)
     one, two = critical_batch(), make()
     guarantee.loss(one, params)[0].backward()
     Kd().loss(two, KdParams(alpha=0.0))[0].backward()
@@ -302,3 +306,50 @@ def test_the_gradient_of_a_guarantee_raises_the_probability_of_critical_labels()
     assert pull[2, 1] < 0
     assert pull[3, 2] < 0
     assert np.abs(pull[:2]).max() < 1e-7
+
+
+# -------------------------------------------------------------------------------------------------------------- dice
+
+
+def test_dice_by_hand():
+    """TARGETS are 0, none, 1, 2; of three classes the first is "nothing here"."""
+    p = softmax(STUDENT)[[0, 2, 3]]
+    t = np.eye(3)[[0, 1, 2]]
+    far = np.mean([1 - (2 * (p[:, c] * t[:, c]).sum() + 1) / ((p[:, c] + t[:, c]).sum() + 1) for c in (1, 2)])
+    wanted = 0.2 * ce(STUDENT, TARGETS) + 0.8 * far
+    assert value(Dice(), DiceParams(), make()) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_dice_is_counted_layer_by_layer():
+    """Units of two words with two types each: the mean of what each type gives by itself."""
+    targets = np.array([0, 1, 1, 2])
+    of = [value(Dice(), DiceParams(weight=1.0), make(targets[kind::2], (), STUDENT[kind::2])) for kind in (0, 1)]
+    both = dataclasses.replace(make(targets=targets), layers=2)
+    assert value(Dice(), DiceParams(weight=1.0), both) == pytest.approx(np.mean(of), rel=1e-6)
+
+
+def test_dice_needs_labels():
+    with pytest.raises(StageError, match="dice learns from labels"):
+        Dice().loss(make(targets=np.full(4, -100)), DiceParams())
+
+
+# ------------------------------------------------------------------------------------------------------------ hidden
+
+
+def test_states_are_compared_after_a_projection_of_their_own():
+    rng = np.random.default_rng(0)
+    ours = [rng.normal(size=(4, width)) for width in (2, 3)]
+    theirs = [rng.normal(size=(4, width)) for width in (5, 4)]
+    pairs = tuple(
+        (torch.tensor(a, dtype=torch.float32), torch.tensor(b, dtype=torch.float32))
+        for a, b in zip(ours, theirs, strict=True)
+    )
+    hidden, params = Hidden(), HiddenParams(layers=[[0, 1], [-1, -1]], weight=0.3)
+    kept = hidden.begin(params, None, [(2, 5), (3, 4)])
+    assert sum(p.numel() for p in kept.parameters()) == 2 * 5 + 5 + 3 * 4 + 4
+    far = [
+        ((a @ layer.weight.detach().numpy().T + layer.bias.detach().numpy() - b) ** 2).mean()
+        for layer, a, b in zip(kept, ours, theirs, strict=True)
+    ]
+    found = value(hidden, params, dataclasses.replace(make(), states=pairs))
+    assert found == pytest.approx(value(Kd(), KdParams(), make()) + 0.3 * np.mean(far), rel=1e-5)

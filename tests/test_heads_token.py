@@ -216,6 +216,10 @@ def test_every_type_of_every_word_is_a_unit(wordpiece):
     assert batch.logits.shape == (sum(map(len, WORDS)) * TYPES, 5)
     in_order = [wanted[w.example][number] for w in windows for number in word_numbers(w)]
     assert batch.targets.tolist() == [kind for word in in_order for kind in word]
+    assert batch.layers == TYPES
+    mentions = [[[0, 1, 0], [0, 2, 0]], [[0, 0, 0]], None]
+    few = encoder(wordpiece).encode([["a", "b"], ["a"], ["b"]], "nested-token")
+    assert NESTED.kinds(NESTED.targets(few, mentions)).tolist() == [[False, True, False], [False] * 3, [False] * 3]
     said = NESTED.read(windows, {"logits": answer.logits.numpy()})
     assert np.array_equal(np.concatenate(said).reshape(-1, 5), batch.logits.numpy())
 

@@ -17,7 +17,7 @@ import torch
 from harness import Batch, BuildRequest, Encoded, StageError
 from harness.data import Predictions
 from harness.heads.sequence import SequenceRules
-from harness.stages.batching import bucketed, collate, drop_tokens, sorted_batches
+from harness.stages.batching import balanced, bucketed, collate, drop_tokens, sorted_batches
 from harness.stages.loop import Dev, LoopRequest, LoopResult, train
 from harness.stages.optimizing import learning_rate, make_optimizer, planned
 from harness.stages.resume import read_tensors, write_tensors
@@ -139,6 +139,42 @@ def test_bucketed_pads_little_and_shuffles():
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     mates = [frozenset(batch.tolist()) for batch in first]
     assert not set(mates) & {frozenset(batch.tolist()) for batch in other}, "other batch mates in every epoch"
+
+
+def test_rare_kinds_are_drawn_more_often_and_none_is_lost():
+    kinds = np.zeros((102, 2), dtype=bool)
+    kinds[:100, 0] = True
+    kinds[99, 1] = True  # both
+    chances = balanced(kinds)
+    assert chances.sum() == pytest.approx(1)
+    assert chances[99] / chances[0] == pytest.approx(np.log1p(100) / np.log1p(1))
+    assert chances[100] == chances[0]
+
+
+def test_balanced_epochs_have_as_many_windows_and_favour_the_rare(tmp_path):
+    encoded, _ = data(60)
+    targets = np.array([0] * 55 + [1] * 5)
+    recording = Recording()
+    made, _ = request(
+        tmp_path, windows=encoded, targets=targets, distiller=recording, train={"epochs": 6, "balance": True}
+    )
+    train(made)
+    seen = torch.cat([batch.targets for batch in recording.batches])
+    assert len(seen) == 6 * 60
+    assert (seen == 1).float().mean() > 2 * 5 / 60
+
+
+def test_embeddings_stay_frozen_for_the_first_epochs(tmp_path):
+    def table(epochs: int, frozen: int) -> torch.Tensor:
+        folder = tmp_path / f"{epochs}-{frozen}"
+        made, saved = request(folder, train={"epochs": epochs, "freeze_embeddings": frozen})
+        train(made)
+        return saved["last"]["lstm.embeddings.weight"]
+
+    start = built(tmp_path / "start").state_dict()["lstm.embeddings.weight"]
+    assert torch.equal(table(1, 1), start)
+    assert not torch.equal(table(2, 1), start)
+    assert not torch.equal(table(1, 0), start)
 
 
 def test_sorted_batches_start_with_the_longest():

@@ -45,6 +45,9 @@ class HeadRules(Protocol):
     def targets(self, windows: Sequence[Encoded], targets: Sequence[Any]) -> np.ndarray:
         """Targets of examples (`Task.target`) → of windows, int64 [W, k]; UNLABELLED where there is none."""
 
+    def kinds(self, targets: np.ndarray) -> np.ndarray:
+        """Which kinds of labels windows have, from their targets: bool [W, kinds]. StageError where a head has none."""
+
     def lesson(self, predictions: Predictions, windows: Sequence[Encoded]) -> Lesson:
         """A teacher's stored outputs, aligned with windows of another tokenizer's when they are asked for."""
 
@@ -79,6 +82,12 @@ def rules(head: Head) -> HeadRules:
         msg = f"head '{head}' is not known to the stages; known: {', '.join(known)}"
         raise StageError(msg)
     return known[head]
+
+
+def classes(targets: np.ndarray) -> np.ndarray:
+    """Class ids [W, k] → which classes occur in a window, bool [W, C]."""
+    found = np.unique(targets[targets >= 0])
+    return np.stack([(targets == label).any(axis=1) for label in found], axis=1) if len(found) else targets[:, :0] >= 0
 
 
 def check_finite(windows: Sequence[Encoded], outputs: Sequence[Sequence[np.ndarray] | np.ndarray]) -> None:

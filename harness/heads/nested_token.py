@@ -28,15 +28,19 @@ class NestedTokenRules(TokenRules):
         return tuple(said.reshape(-1, CLASSES).argmax(axis=-1).tolist())
 
     def targets(self, windows: Sequence[Encoded], targets: Sequence[Any]) -> np.ndarray:
-        """Class ids of words and types → int8 [W, k·T]: of the window's words, one after the other, then UNLABELLED."""
+        """Class ids of words and types → int8 [W, k, T]: of the window's words, then UNLABELLED."""
         types = next((np.shape(target)[1] for target in targets if target is not None and len(target)), 0)
         words = [word_numbers(window) for window in windows]
-        rows = np.full((len(windows), max(map(len, words), default=0) * types), UNLABELLED, dtype=np.int8)
+        rows = np.full((len(windows), max(map(len, words), default=0), types), UNLABELLED, dtype=np.int8)
         for row, window, numbers in zip(rows, windows, words, strict=True):
             target = targets[window.example or 0]
             if target is not None and len(numbers):
-                row[: len(numbers) * types] = np.asarray(target, dtype=np.int8)[numbers].ravel()
+                row[: len(numbers)] = np.asarray(target, dtype=np.int8)[numbers]
         return rows
+
+    def kinds(self, targets: np.ndarray) -> np.ndarray:
+        """Types that have a mention there."""
+        return np.asarray((targets > 0).any(axis=1))
 
     def batch(
         self,
@@ -49,8 +53,10 @@ class NestedTokenRules(TokenRules):
         """Types of words of all windows: logits [U, 5], targets [U], with U = words × T."""
         taken = self.units(answer.logits, windows, tensor)  # [words, 5·T]
         types = taken.shape[-1] // CLASSES
-        counts = [len(positions(window)) * types for window in windows]
-        known = targets if targets.shape[1] else np.full((len(windows), max(counts)), UNLABELLED)
-        wanted = np.concatenate([row[:count] for row, count in zip(known, counts, strict=True)]).astype(np.int64)
+        counts = [len(positions(window)) for window in windows]
+        known = targets if targets.shape[2] else np.full((len(windows), max(counts), types), UNLABELLED)
+        wanted = np.concatenate([row[:count].ravel() for row, count in zip(known, counts, strict=True)]).astype(
+            np.int64
+        )
         teachers = tuple(tensor(lesson.reshape(-1, CLASSES)) for lesson in lessons)
-        return Batch(taken.float().reshape(-1, CLASSES), tensor(wanted), teachers)
+        return Batch(taken.float().reshape(-1, CLASSES), tensor(wanted), teachers, layers=types)

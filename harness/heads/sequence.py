@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.data import Predictions
-from harness.heads import UNLABELLED, Lesson, Rows, check_finite
+from harness.heads import UNLABELLED, Lesson, Rows, check_finite, classes
 from harness.specs import Arrays, Batch, Encoded
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class SequenceRules:
     def targets(self, windows: Sequence[Encoded], targets: Sequence[int | None]) -> np.ndarray:
         """Class ids → [W, 1]."""
         return np.array([UNLABELLED if target is None else target for target in targets], dtype=np.int64)[:, None]
+
+    def kinds(self, targets: np.ndarray) -> np.ndarray:
+        """Classes that occur."""
+        return classes(targets)
 
     def lesson(self, predictions: Predictions, windows: Sequence[Encoded]) -> Lesson:
         """Rows of the stored logits [N, C] → float32 [B, C]."""

@@ -75,6 +75,11 @@ class SpanRules:
         """Answers (begin, end) → positions [W, 2]; null where a window does not hold the whole answer."""
         return np.array([_target(window, targets[window.example or 0]) for window in windows], dtype=np.int64)
 
+    def kinds(self, targets: np.ndarray) -> np.ndarray:
+        """Refused: places are no kinds."""
+        msg = "train.balance draws windows by their labels; answers that are places have none"
+        raise StageError(msg)
+
     def lesson(self, predictions: Predictions, windows: Sequence[Encoded]) -> Lesson:
         """Stored outputs → `Taught` for each window of a batch."""
         outputs = predictions.per_example()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.data import Predictions
-from harness.heads import UNLABELLED, Lesson, Rows, check_finite
+from harness.heads import UNLABELLED, Lesson, Rows, check_finite, classes
 from harness.specs import Arrays, Batch, Encoded
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class TokenRules:
             if target is not None:
                 row[: len(numbers)] = np.asarray(target, dtype=np.int64)[numbers]
         return rows
+
+    def kinds(self, targets: np.ndarray) -> np.ndarray:
+        """Classes that occur."""
+        return classes(targets)
 
     def lesson(self, predictions: Predictions, windows: Sequence[Encoded]) -> Lesson:
         """Stored logits of words → those of a batch's words, window after window, float32 [U, C]."""

@@ -29,6 +29,19 @@ def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator, win
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def balanced(kinds: np.ndarray) -> np.ndarray:
+    """Chances of windows to be drawn, by the rarest kind of label in each: 1 / log(1 + windows that have it).
+
+    kinds bool [W, K] → float64 [W], sum 1. A window without any gets the least chance that another has; the logarithm
+    keeps rare kinds from being all there is.
+    """
+    weights = kinds * (1 / np.log1p(np.maximum(1, kinds.sum(axis=0))))  # [W, K]
+    chances: np.ndarray = weights.max(axis=1, initial=0.0)
+    chances[chances == 0] = chances[chances > 0].min(initial=1.0)
+    chances /= chances.sum()
+    return chances
+
+
 def sorted_batches(lengths: np.ndarray, batch_size: int, tokens: int | None = None) -> list[Rows]:
     """For inference: longest first (the largest batch fails early), every example once.
 

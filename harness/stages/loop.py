@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from harness.errors import StageError
 from harness.heads import HeadRules, Lesson
 from harness.specs import Batch, Distiller, Encoded
-from harness.stages.batching import bucketed, collate, drop_tokens, sorted_batches
+from harness.stages.batching import balanced, bucketed, collate, drop_tokens, sorted_batches
 from harness.stages.optimizing import deterministic, learning_rate, make_accelerator, make_optimizer, planned
 from harness.stages.resume import (
     optimizer_state,
@@ -35,6 +35,8 @@ from harness.stages.resume import (
 from harness.training import TrainParams
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from harness.text import TokenIds
 
 _STATE = "state.safetensors"
@@ -105,6 +107,7 @@ class _Run:
         self.request = request
         self.per_epoch, self.total, self.planned_epochs = planned(request.train, len(request.windows))
         self.lengths = np.array([item.length for item in request.windows])
+        self.chances = balanced(request.rules.kinds(request.targets)) if request.train.balance else None
         self.accelerator = accelerator
         self.plain = request.model
         self.whole = _whole(request)
@@ -123,7 +126,8 @@ class _Run:
         number = len(self.epochs) + 1
         first = (number - 1) * self.per_epoch
         rng = np.random.default_rng([self.request.seed, 0, number])
-        batches = bucketed(self.lengths, self.request.train.batch_size, rng)
+        batches = self._batches(rng)
+        self._freeze(number <= self.request.train.freeze_embeddings)
         self.model.train()
         self.clock = time.monotonic()
         for rows in batches[self.step - first : self.total - first]:
@@ -137,6 +141,17 @@ class _Run:
         self.epoch_seconds, self.clock = 0.0, time.monotonic()
         self._keep(number)
         self._write_state()
+
+    def _batches(self, rng: np.random.Generator) -> list[np.ndarray]:
+        size = self.request.train.batch_size
+        if not self.request.train.balance:
+            return bucketed(self.lengths, size, rng)
+        drawn = rng.choice(len(self.lengths), len(self.lengths), p=self.chances)
+        return [drawn[rows] for rows in bucketed(self.lengths[drawn], size, rng)]
+
+    def _freeze(self, frozen: bool) -> None:
+        if self.request.train.freeze_embeddings:
+            cast("PreTrainedModel", self.plain).get_input_embeddings().requires_grad_(not frozen)
 
     def _train_on(self, rows: np.ndarray) -> None:
         rate = learning_rate(self.request.train, self.step, self.total)

@@ -16,6 +16,12 @@ class FinetuneParams(Params):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
 
 
+class DiceParams(FinetuneParams):
+    """Labels only, with the overlap of what is said and what is right beside their probability."""
+
+    weight: float = Field(0.8, ge=0, le=1, description="weight of Dice; 1 - weight is that of cross-entropy")
+
+
 class KdParams(Params):
     """A mixture of teacher and labels."""
 
@@ -145,4 +151,15 @@ def harness_distillers() -> Iterable[DistillerSpec]:
         params=HiddenParams,
         libraries=("torch",),
         reference="https://arxiv.org/abs/1412.6550",
+    )
+    yield DistillerSpec(
+        name="dice",
+        summary="Cross-entropy and Dice with the labels, for classes that are rare; no teacher",
+        version=1,
+        heads=("token", "nested-token"),
+        needs_teacher=False,
+        factory="harness_distillers.dice:Dice",
+        params=DiceParams,
+        libraries=("torch",),
+        reference="https://arxiv.org/abs/1911.02855",
     )
