@@ -91,14 +91,18 @@ class Predictions:
 def write_states(folder: Path, layer: int, states: Sequence[np.ndarray]) -> float:
     """Add the states of a layer to predictions: [units, H] of each example, in half precision.
 
-    Returns the largest error that it makes, relative to the largest state.
+    Returns the largest error that it makes, relative to the largest state. StageError where they do not fit.
     """
     import numpy as np
 
     whole = np.concatenate([np.atleast_2d(one) for one in states])
+    largest = float(np.abs(whole).max(initial=0.0))
+    if not largest <= float(np.finfo(np.float16).max):
+        msg = f"hidden states of layer {layer} reach {largest:.3g}: too large for half precision; choose another layer"
+        raise StageError(msg)
     half = whole.astype(np.float16)
     np.save(folder / f"states.{layer}.npy", half, allow_pickle=False)
-    return float(np.abs(whole - half.astype(np.float32)).max() / np.abs(whole).max())
+    return float(np.abs(whole - half.astype(np.float32)).max(initial=0.0) / max(largest, 1e-30))
 
 
 def read_states(predictions: Predictions, folder: Path, layer: int) -> Predictions:

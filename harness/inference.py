@@ -63,31 +63,37 @@ class Answerer:
         windows = self.encode([example])
         return self.answer([example], windows, self.say(windows, batch_size=1))[0]
 
-    def states(self, windows: Sequence[Encoded], batch_size: int, layers: Sequence[int]) -> dict[int, list[np.ndarray]]:
-        """Hidden states of the units of each window, by layer, [U, H] each."""
-        session = cast("StatesSession", self.session)
-        found: dict[int, list[Any]] = {layer: [None] * len(windows) for layer in layers}
-        for batch in sorted_batches(np.array([window.length for window in windows]), batch_size, TOKENS):
-            outputs = session.forward(self.collate([windows[i] for i in batch]), layers)
-            for layer, said in found.items():
-                for row, i in enumerate(batch):
-                    said[i] = self.rules.units(outputs[f"states.{layer}"][row : row + 1], [windows[i]], np.asarray)
-        return found
-
     def say(
         self, windows: Sequence[Encoded], batch_size: int, progress: Callable[[int, int], None] | None = None
     ) -> list[Any]:
         """What the model says about windows, computed in batches of similar length, in the given order."""
+        return self.look(windows, batch_size, (), progress)[0]
+
+    def look(
+        self,
+        windows: Sequence[Encoded],
+        batch_size: int,
+        layers: Sequence[int],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[list[Any], dict[int, list[np.ndarray]]]:
+        """The same, and the hidden states of the units of each window by layer, [U, H] each."""
         said: list[Any] = [None] * len(windows)
+        states: dict[int, list[Any]] = {layer: [None] * len(windows) for layer in layers}
         done = 0
         for batch in sorted_batches(np.array([window.length for window in windows]), batch_size, TOKENS):
             mates = [windows[i] for i in batch]
-            for i, output in zip(batch, self.read(mates, self.forward(self.collate(mates))), strict=True):
+            outputs = self._outputs(self.collate(mates), layers)
+            for row, (i, output) in enumerate(zip(batch, self.read(mates, outputs), strict=True)):
                 said[i] = output
+                for layer, found in states.items():
+                    found[i] = self.rules.units(outputs[f"states.{layer}"][row : row + 1], [windows[i]], np.asarray)
             done += len(batch)
             if progress:
                 progress(done, len(windows))
-        return said
+        return said, states
+
+    def _outputs(self, arrays: Arrays, layers: Sequence[int]) -> Arrays:
+        return cast("StatesSession", self.session).forward(arrays, layers) if layers else self.forward(arrays)
 
     def predict(self, examples: Sequence[Example], batch_size: int) -> list[Any]:
         """Raw outputs per example in the given order, as `Task.samples` takes them."""

@@ -208,7 +208,7 @@ class Planner:
                 params={
                     **identity_params(spec, step.params),
                     **({"loop": loop} if loop else {}),
-                    **({"task": critical} if (critical := self._critical(task, spec)) else {}),
+                    **({"task": critical} if (critical := self._critical(task, spec, step)) else {}),
                     **({"outputs": [*(f"epoch-{n}" for n in sorted(epochs)), step.loop.select]} if epochs else {}),
                 },
                 seed=seed,
@@ -235,8 +235,9 @@ class Planner:
         name, params = reduced
         return replace(step, distil=name, params=self.context.registry.distiller(name).params(**params))
 
-    def _critical(self, task: TaskConfig, distiller: DistillerSpec) -> dict[str, Any]:
-        return self._scoring(task) if distiller.reads_critical else {}
+    def _critical(self, task: TaskConfig, distiller: DistillerSpec, step: StepConfig) -> dict[str, Any]:
+        """Which epoch is best may depend on what scores read, too."""
+        return self._scoring(task) if distiller.reads_critical or step.loop.select == "best" else {}
 
     def _scoring(self, task: TaskConfig) -> dict[str, Any]:
         """The params that the data does not depend on, and scores do."""

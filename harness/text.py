@@ -88,6 +88,8 @@ class TokenizerEncoder:
         short = tokens.starts[-1] <= room
         bounds = [(0, words, 0, words)] if short else stretches(np.diff(tokens.starts).tolist(), room)
         for first, last, own, own_end in bounds:
+            if words and own == own_end:
+                continue  # between long words: nothing is answered for there
             begin, end = int(tokens.starts[first]), int(tokens.starts[last])
             ids = np.concatenate([edges[0], tokens.ids[begin : min(end, begin + room)], edges[1]])
             if not len(ids):

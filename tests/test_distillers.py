@@ -290,10 +290,13 @@ def test_a_multiplier_falls_where_the_student_does_better_and_never_below_zero()
 def test_a_guarantee_is_not_moved_by_batches_without_the_type():
     guarantee, params = Guarantee(), GuaranteeParams()
     kept = guarantee.begin(params, torch.tensor(CRITICAL), ())
+    kept.shortfall.fill_(0.5)
+    kept.multipliers.fill_(0.25)
     targets = np.array([0, -100, 0, 0])
     plain = value(Kd(), KdParams(), make(targets=targets))
     assert value(guarantee, params, critical_batch(targets=targets)) == pytest.approx(plain)
-    assert kept.shortfall.tolist() == [0.0]
+    assert kept.shortfall.tolist() == [0.5]
+    assert kept.multipliers.tolist() == [0.25]
 
 
 def test_the_gradient_of_a_guarantee_raises_the_probability_of_critical_labels():

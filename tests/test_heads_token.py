@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from harness import StageError
-from harness.data import Predictions, read_predictions, write_predictions
+from harness.data import Predictions, read_predictions, write_predictions, write_states
 from harness.heads import UNLABELLED, rules
 from harness.heads.token import stretches, word_numbers
 from harness.text import TokenizerEncoder, train_wordpiece
@@ -122,6 +122,23 @@ def test_a_long_text_is_cut_and_joined_without_loss(wordpiece):
     joined = TOKEN.join(windows, said, 2)
     assert joined[0][:, 0].tolist() == list(range(60))
     assert joined[1].tolist() == [[100]]
+
+
+def test_every_window_answers_for_some_word(byte_level):
+    rng = np.random.default_rng(0)
+    texts = [["ab" * int(rng.integers(1, 30)) for _ in range(int(rng.integers(1, 12)))] for _ in range(60)]
+    windows = encoder(byte_level, 14).encode(texts, "token")
+    assert all(len(word_numbers(window)) for window in windows)
+    joined = TOKEN.join(windows, [word_numbers(w)[:, None] for w in windows], len(texts))
+    assert [one[:, 0].tolist() for one in joined] == [list(range(len(words))) for words in texts]
+
+
+def test_states_that_half_precision_cannot_hold_are_refused(tmp_path):
+    write_predictions(tmp_path / "p", ["a"], [np.zeros((2, 3), np.float32)])
+    assert write_states(tmp_path / "p", 1, [np.full((2, 4), 3.14159)]) < 1e-3
+    for bad in (70_000.0, np.nan):
+        with pytest.raises(StageError, match="layer 2 reach .* choose another layer"):
+            write_states(tmp_path / "p", 2, [np.full((2, 4), bad)])
 
 
 def test_a_word_longer_than_a_window_is_cut_and_says_so(byte_level):

@@ -96,7 +96,7 @@ def test_a_sweeps_zero_is_trained_once(run):
     assert half["train"][0]["use"] == "constrained"
 
 
-def test_the_teacher_answers_once_for_the_sweep(run):
+def test_the_teacher_answers_once_for_the_sweep_and_once_for_those_who_ask_for_states(run):
     kinds = {}
     for file in run.folder.glob(".harness/objects/**/key.json"):
         key = json.loads(file.read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.data import read_examples, write_predictions, write_states
 from harness.errors import StageError
 from harness.inference import Answerer, load_answerer
-from harness.specs import Encoded, Facts
+from harness.specs import Facts
 from harness.stages import Work
 
 BATCH = 64  # at most, of similar length; fp32 outputs do not depend on it beyond rounding
@@ -17,10 +17,11 @@ def run(work: Work) -> Facts:
     answerer = load_answerer(work.inputs["artifact"], work.task(), work.registry, work.threads)
     size = int(work.stage.params.get("batch", BATCH))
     windows = answerer.encode(examples)
-    said = answerer.say(windows, size, lambda done, total: work.progress(done, total, "windows"))
-    outputs = answerer.rules.join(windows, said, len(examples))
-    write_predictions(work.out / "out", [example["id"] for example in examples], outputs)
-    states = _states(work, answerer, windows, size, len(examples))
+    layers = _layers(work, answerer)
+    said, seen = answerer.look(windows, size, layers, lambda done, total: work.progress(done, total, "windows"))
+    out, rules = work.out / "out", answerer.rules
+    write_predictions(out, [example["id"] for example in examples], rules.join(windows, said, len(examples)))
+    states = {n: write_states(out, n, rules.join(windows, found, len(examples))) for n, found in seen.items()}
     cut = {at if window.example is None else window.example for at, window in enumerate(windows) if window.cut}
     return {
         "examples": len(examples),
@@ -32,12 +33,10 @@ def run(work: Work) -> Facts:
     }
 
 
-def _states(work: Work, answerer: Answerer, windows: list[Encoded], size: int, count: int) -> dict[str, float]:
-    """Store the hidden states that a distiller asked for: {layer: the error of half precision}."""
-    layers = work.stage.params.get("states", ())
+def _layers(work: Work, answerer: Answerer) -> tuple[int, ...]:
+    """Whose hidden states a distiller asked for. StageError where the runtime gives none."""
+    layers = tuple(work.stage.params.get("states", ()))
     if layers and not work.registry.runtime_for(answerer.artifact.format).gives_states:
         msg = f"the runtime of format '{answerer.artifact.format}' gives no hidden states: teach with a torch model"
         raise StageError(msg)
-    found = answerer.states(windows, size, layers) if layers else {}
-    joined = {layer: answerer.rules.join(windows, said, count) for layer, said in found.items()}
-    return {str(layer): write_states(work.out / "out", layer, said) for layer, said in joined.items()}
+    return layers

@@ -57,7 +57,7 @@ def run(work: Work) -> Facts:
     head, windows = rules(artifact.head), _encode(encoder, task, examples, artifact)
     teachers = sorted((name, path) for name, path in work.inputs.items() if name.startswith("teacher."))
     outputs = frozenset(work.stage.params.get("outputs", [work.options["loop"]["select"]]))
-    critical, params = _critical(distiller, task, artifact), distiller.params(**work.options["params"])
+    critical, params = _critical(work, distiller, task, artifact), distiller.params(**work.options["params"])
     model, states = student.load(start, artifact.head), _states(distiller.states(params), teachers, examples)
     widths = _widths(model, encoder, windows[:1], states)
     torch.manual_seed(int(work.stage.seed or 0))
@@ -89,10 +89,12 @@ def run(work: Work) -> Facts:
     return _facts(work, result, sorted(outputs), torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
 
 
-def _critical(distiller: DistillerSpec, task: Task, artifact: Artifact) -> np.ndarray | None:
-    if not distiller.reads_critical:
+def _critical(work: Work, distiller: DistillerSpec, task: Task, artifact: Artifact) -> np.ndarray | None:
+    """Asked for in any case: a type that the data lacks costs no training."""
+    if not work.registry.task(work.options["task"]["use"]).names_critical:
         return None
-    return np.array(cast("CriticalTask", task).critical(artifact.labels), dtype=np.int64)
+    critical = cast("CriticalTask", task).critical(artifact.labels)
+    return np.array(critical, dtype=np.int64) if distiller.reads_critical else None
 
 
 def _states(

@@ -63,7 +63,8 @@ class Guarantee:
         kept = self.kept
         moved = params.memory * kept.shortfall + (1 - params.memory) * short
         kept.shortfall.copy_(torch.where(there, moved, kept.shortfall))
-        kept.multipliers.copy_((kept.multipliers + params.ascent * kept.shortfall).clamp(0, params.most))
+        risen = (kept.multipliers + params.ascent * kept.shortfall).clamp(0, params.most)
+        kept.multipliers.copy_(torch.where(there, risen, kept.multipliers))
 
 
 def soft_recall(probabilities: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -62,7 +62,7 @@ class GuaranteeParams(KdParams):
 
     epsilon: float = Field(0.0, ge=0, lt=1, description="by how much the soft recall of a critical type may fall short")
     ascent: float = Field(0.1, gt=0, description="step of the multipliers, at every training step")
-    memory: float = Field(0.95, ge=0, lt=1, description="of the running means of soft recall")
+    memory: float = Field(0.95, ge=0, lt=1, description="of the running mean of what recall falls short by")
     most: float = Field(10.0, gt=0, description="largest multiplier")
 
 
