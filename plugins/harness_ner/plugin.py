@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -21,6 +22,22 @@ _METRICS = (
     Metric(name="coverage", summary="share of gold critical entities found exactly, with their type"),
     Metric(name="coverage_blind", summary="share of gold critical entities whose boundaries were found, of any type"),
 )
+_EXACT = "exact place and type, as sets of (document, start, end, type)"
+_MICRO = Metric(name="micro_f1", summary=f"F1 over all mentions: {_EXACT}")
+_MACRO_ALL = Metric(name="macro_f1_all", summary="mean F1 over all types of the data, the variant that studies publish")
+_SHARES = (
+    Metric(name="precision", summary=f"share of predicted mentions that are right: {_EXACT}"),
+    Metric(name="recall", summary=f"share of gold mentions that were found: {_EXACT}"),
+)
+_NESTED_METRICS = (_MICRO, _MACRO_ALL, *_SHARES)
+_RUNNE_METRICS = (
+    Metric(name="macro_f1", summary="RuNNE-2022: mean F1 over the main types that occur in gold (26 of its test)"),
+    Metric(name="macro_f1_few_shot", summary="RuNNE-2022: mean F1 over the few-shot types, in gold or not (3)"),
+    _MICRO,
+    Metric(name="macro_f1_all", summary="mean F1 over all types (29): Malakhov 2022, not the competition's figure"),
+    *_SHARES,
+)
+FEW_SHOT = ["DISEASE", "PENALTY", "WORK_OF_ART"]
 CONLL_TAGS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]
 
 
@@ -30,6 +47,16 @@ def _check_size(size: int | float) -> int | float:
         return size
     msg = f"{size} is neither a count (a whole number from 1) nor a share (between 0 and 1, both excluded)"
     raise ValueError(msg)
+
+
+def _check_pattern(pattern: str) -> str:
+    """A regular expression; ValueError says what is wrong with it."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        msg = f"{pattern!r} is no regular expression: {error}"
+        raise ValueError(msg) from error
+    return pattern
 
 
 Size = Annotated[int | float, AfterValidator(_check_size)]
@@ -75,6 +102,48 @@ class ConllParams(NerParams):
     critical: list[str] = Field(["PER", "ORG"], description="types that must not be lost; none: all types")
 
 
+class NestedParams(Params):
+    """How to read annotated documents, how they are split, and how they are cut into examples."""
+
+    files: list[str] | None = Field(
+        None, min_length=1, description="names or globs of the source's files to read; default: see the task's page"
+    )
+    ends: Literal["exclusive", "inclusive"] | None = Field(
+        None, description="is the end of an entity the character after its last, or its last? Default: its field's own"
+    )
+    max_words: Count = Field(64, description="sentences are joined to examples of at most so many words")
+    without_entities: Literal["labelled", "unlabelled"] = Field(
+        "labelled", description="is a document without any entity one that has none, or one that nobody annotated?"
+    )
+    part: Annotated[str, AfterValidator(_check_pattern)] | None = Field(
+        None, description="regular expression of what numbers the parts of a document at the end of their ids"
+    )
+    dev: Size = Field(0.10, description="size of a dev split cut here: a count of documents, or a share of the whole")
+    test: Size = Field(0.20, description="size of a test split cut here: a count of documents, or a share of the whole")
+    split_seed: int = Field(0, description="another seed is another split and another order")
+    limit: Count | dict[Literal["train", "dev", "test", "transfer"], Count] | None = Field(
+        None, description="at most so many examples, nested: {role = n}; a number alone limits train"
+    )
+
+
+class RuNNEParams(NestedParams):
+    """The same; every document of the competition has entities, so that those without any were not annotated."""
+
+    few_shot: list[str] = Field(FEW_SHOT, min_length=1, description="types that are scored apart from the others")
+    without_entities: Literal["labelled", "unlabelled"] = Field(
+        "unlabelled", description="is a document without any entity one that has none, or one that nobody annotated?"
+    )
+
+
+class RuREBusParams(NestedParams):
+    """The same; documents come in files that are numbered `_part_0`, `_part_1`, …"""
+
+    part: Annotated[str, AfterValidator(_check_pattern)] | None = Field(
+        r"(_part_\d+)?_?",
+        description="regular expression of what numbers the parts of a document at the end of their ids",
+    )
+
+
 @hookimpl
 def harness_tasks() -> Iterable[TaskSpec]:
     """The published data set, and the same task for any annotated texts."""
@@ -106,4 +175,42 @@ def harness_tasks() -> Iterable[TaskSpec]:
         sample_source="bundled:harness_ner/data/sample",
         scoring=frozenset({"critical"}),
         names_critical=True,
+    )
+    yield TaskSpec(
+        name="runne",
+        summary="RuNNE-2022: nested entities of 29 types in Russian news, three of them with few examples",
+        version=1,
+        head="nested-token",
+        metrics=_RUNNE_METRICS,
+        factory="harness_ner.nested:RuNNE",
+        params=RuNNEParams,
+        libraries=("razdel",),
+        default_source="hub:iluvvatar/RuNNE@refs/convert/parquet",
+        offline_folder="runne",
+        sample_source="bundled:harness_ner/data/nested",
+        scoring=frozenset({"few_shot"}),
+        reference="https://doi.org/10.28995/2075-7182-2022-21-33-41",
+    )
+    yield TaskSpec(
+        name="rurebus",
+        summary="RuREBus-2020: entities of 8 types in Russian officialese",
+        version=1,
+        head="nested-token",
+        metrics=_NESTED_METRICS,
+        factory="harness_ner.nested:NestedEntities",
+        params=RuREBusParams,
+        libraries=("razdel",),
+        sample_source="bundled:harness_ner/data/nested",
+        reference="https://github.com/dialogue-evaluation/RuREBus",
+    )
+    yield TaskSpec(
+        name="nested-ner",
+        summary="Entities of your own, one inside another or not: brat, or JSONL and Parquet with character offsets",
+        version=1,
+        head="nested-token",
+        metrics=_NESTED_METRICS,
+        factory="harness_ner.nested:NestedEntities",
+        params=NestedParams,
+        libraries=("razdel",),
+        sample_source="bundled:harness_ner/data/nested",
     )
