@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import signal
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -88,6 +90,44 @@ def test_packages_are_counted_and_nothing_twice(powercap):
         (powercap / zone / "energy_uj").write_text(str(value))
     (powercap / "intel-rapl:0:0" / "energy_uj").write_text("900000")
     assert meter.joules() == pytest.approx(1.5)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Two packages with the memory beside them, as a machine without `psys` has them."""
+    root = tmp_path / "powercap"
+    for n in (0, 1):
+        add_zone(root, f"intel-rapl:{n}", f"package-{n}")
+        add_zone(root, f"intel-rapl:{n}:0", "dram", 10 * n)
+    add_zone(root, "intel-rapl:1:1", "core")
+    add_zone(root, "intel-rapl:1:2", "uncore")
+    return root
+
+
+def test_memory_is_beside_its_package_and_counted(server):
+    meter = find_meter(server, gpus=())
+    assert meter.names == ["rapl package-0", "rapl package-0 dram", "rapl package-1", "rapl package-1 dram"]
+    assert meter.method == "rapl"
+    for zone, value in (("0", 1_000_000), ("0:0", 250_000), ("1", 500_000), ("1:0", 125_010), ("1:1", 10**6)):
+        (server / f"intel-rapl:{zone}" / "energy_uj").write_text(str(value))
+    assert meter.joules() == pytest.approx(1.875)
+
+
+def test_memory_belongs_to_the_platform_where_that_is_counted(server):
+    add_zone(server, "intel-rapl:2", "psys")
+    assert find_meter(server, gpus=()).names == ["rapl package-0", "rapl package-1"]
+
+
+def test_packages_without_a_memory_that_is_there_are_no_figure(server):
+    (server / "intel-rapl:1:0" / "energy_uj").write_text("gone")
+    meter = find_meter(server, gpus=())
+    assert meter.counters == []
+    assert f"{server / 'intel-rapl:1:0' / 'energy_uj'} holds 'gone'" in meter.reason
+
+
+def test_memory_alone_is_no_machine(tmp_path):
+    add_zone(tmp_path, "intel-rapl:0", "dram")
+    assert find_meter(tmp_path, gpus=()).reason == NOTHING
 
 
 def test_a_counter_that_starts_again_goes_on(tmp_path):
@@ -213,6 +253,50 @@ def test_each_window_holds_what_its_row_took_whole_passes_each(examples, tmp_pat
     json.dumps(result, allow_nan=False)
 
 
+class Watched(Meter):
+    """A meter without counters of its own that writes down what it was asked to watch."""
+
+    def __init__(self, zone, seen):
+        super().__init__([Rapl(zone)])
+        object.__setattr__(self, "seen", seen)
+
+    def window(self, work):
+        self.seen.append("idle" if work.func is blocks.time.sleep else work.func.__self__.name)
+        return super().window(work)
+
+
+def test_every_round_has_an_idle_window_of_its_own(examples, tmp_path, monkeypatch):
+    zone, seen = add_zone(tmp_path, "intel-rapl:0", "package-0"), []
+    measure_consumers(examples, zone, monkeypatch, Watched(zone, seen))
+    rounds = [seen[at : at + 4] for at in range(0, len(seen), 4)]
+    assert len(rounds) == ROUNDS
+    assert {(first, *sorted(rest)) for first, *rest in rounds} == {("idle", "a", "anchor", "twin")}
+    assert len({tuple(one) for one in rounds}) > 1
+
+
+@pytest.mark.parametrize("who", ["anchor", "twin", "a"])
+def test_who_fails_while_energy_is_counted_keeps_its_times(examples, tmp_path, monkeypatch, who):
+    zone, work = add_zone(tmp_path, "intel-rapl:0", "package-0"), blocks._Row.work
+
+    def kill(row, **arguments):
+        if row.name == who and row.process and len(killed) < 1:
+            killed.append(row.name)
+            os.kill(row.process.pid, signal.SIGKILL)
+        return work(row, **arguments)
+
+    killed = []
+    monkeypatch.setattr(blocks._Row, "work", kill)
+    result = measure_consumers(examples, zone, monkeypatch, find_meter(tmp_path, gpus=()))
+    everyone = {"anchor": result["anchor"], "twin": result["twin"], **result["rows"]}
+    assert killed == [who]
+    assert everyone[who]["energy"] == {"not measured": "the process was killed by SIGKILL"}
+    for name, one in everyone.items():
+        assert one["status"] == "ok"
+        assert len(one["workloads"]["single"]["forward_ms"]) == QUICK.blocks
+        assert name == who or len(one["energy"]) == len(result["energy"]["idle"]) == ROUNDS
+    json.dumps(result, allow_nan=False)
+
+
 def test_progress_counts_the_windows(examples, tmp_path, monkeypatch):
     zone, seen = add_zone(tmp_path, "intel-rapl:0", "package-0"), []
     meter = find_meter(tmp_path, gpus=())
@@ -249,8 +333,9 @@ def test_a_counter_that_fails_on_the_way_is_a_reason(examples, tmp_path, monkeyp
     zone = add_zone(tmp_path, "intel-rapl:0", "package-0")
     result = measure_consumers(examples, zone, monkeypatch, Meter([Failing(2 * ROUNDS + 5)]))
     assert result["energy"] == {"not measured": "energy_uj cannot be read: it is gone"}
-    assert "energy" not in result["anchor"]
-    assert result["anchor"]["status"] == result["rows"]["a"]["status"] == "ok"
+    for one in (result["anchor"], result["twin"], result["rows"]["a"]):
+        assert one["status"] == "ok"
+        assert "energy" not in one  # half of the windows are no figure
 
 
 def test_it_is_not_measured_unasked(examples, monkeypatch):
@@ -344,6 +429,30 @@ def test_joules_are_what_is_above_idle():
     assert float(line["joules_per_example"]) == pytest.approx(30 * anchor_ms / 1000, rel=1e-5)
 
 
+def test_each_window_is_compared_with_the_idle_one_of_its_round():
+    """A machine that takes more and more while idle, and a row that takes 20 W above it, has one figure."""
+    made = with_energy(20.0)
+    for document in made.measurements.values():
+        idle = document["energy"]["idle"] = [{"joules": 2.0 + n, "seconds": 0.5} for n in range(ROUNDS)]
+        for one in (document["anchor"], document["twin"], *document["rows"].values()):
+            one["energy"] = [{"joules": 4.0 + 2 * n + 20, "seconds": 1.0, "examples": 10} for n in range(len(idle))]
+    found = fakes.row(summarise(made, fakes.REGISTRY), "lstm").speed.joules_per_example
+    assert (found.low, found.value, found.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_a_row_that_failed_then_says_why_and_the_others_have_figures():
+    made = with_energy(30.0)
+    made.measurements["measure-lstm"]["rows"]["row.none"]["energy"] = {"not measured": "no answer within 600 s"}
+    found = summarise(made, fakes.REGISTRY)
+    assert fakes.row(found, "lstm").speed.joules_per_example == Absent("not measured (no answer within 600 s)")
+    assert fakes.row(found, "lstm").speed.request_ms.value > 0
+    assert fakes.row(found, "lstm · onnx").speed.joules_per_example.value > 0
+    said = {line["model"]: line for line in csv.DictReader(io.StringIO(to_csv(found))) if line["compress"] == "none"}
+    assert said["lstm"]["joules_per_example"] == said["lstm"]["joules_per_example_low"] == ""
+    assert said["lstm"]["joules_per_example_why_not"] == "not measured (no answer within 600 s)"
+    assert said["teacher"]["joules_per_example_why_not"] == ""
+
+
 def test_windows_that_differ_make_an_interval():
     made = with_energy(30.0)
     row = made.measurements["measure-lstm"]["rows"]["row.none"]
@@ -377,7 +486,9 @@ def test_who_did_not_ask_reads_nothing_of_it():
     text = render(fakes.report())
     assert "J per example" not in text
     assert "RAPL" not in text
-    assert all(line["joules_per_example"] == "" for line in csv.DictReader(io.StringIO(to_csv(fakes.report()))))
+    for line in csv.DictReader(io.StringIO(to_csv(fakes.report()))):
+        assert line["joules_per_example"] == ""
+        assert line["joules_per_example_why_not"] == "energy was not asked for"
 
 
 def test_a_run_on_this_machine_says_what_it_could_count(project):

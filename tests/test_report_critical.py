@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from dataclasses import replace
@@ -170,6 +172,19 @@ def test_every_retention_has_its_columns():
     assert [keep.metric for keep in small.keeps] == ["f1", "coverage"]
     base = row(found, "teacher").quality["coverage"].interval.value
     assert small.also_kept[0].interval.value == pytest.approx(small.quality["coverage"].interval.value / base)
+
+
+def test_columns_of_one_metric_kept_of_two_models_have_two_names():
+    found = kept(("teacher", "f1", [0.95]), ("small", "f1", [0.9]), ("teacher", "coverage", [0.5]))
+    header, *lines = csv.reader(io.StringIO(to_csv(found)))
+    assert len(set(header)) == len(header)
+    said = {line["model"]: line for line in (dict(zip(header, line, strict=True)) for line in lines)}
+    assert (said["small"]["f1_of_small_kept_of"], said["small"]["f1_of_teacher_kept_of"]) == ("small", "teacher")
+    assert said["small"]["f1_of_small_kept_percent"] == "100"
+    assert float(said["small"]["f1_of_teacher_kept_percent"]) < 100
+    assert said["small"]["f1_of_small_at_least_90_percent"] == "PASS"
+    assert said["teacher"]["f1_of_teacher_at_least_95_percent"] == "PASS"
+    assert said["teacher"]["coverage_kept_percent"] == "100"
 
 
 def test_the_cheapest_row_passes_all_bars_at_the_strictest_level_that_any_row_passes():

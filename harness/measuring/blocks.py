@@ -41,7 +41,7 @@ class _Row:
     cold: dict[str, float] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
     turns: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    energy: list[dict[str, Any]] = field(default_factory=list)
+    energy: list[dict[str, Any]] | dict[str, str] | None = None
     reason: str | None = None
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any] | None:
@@ -52,6 +52,17 @@ class _Row:
             return self.process.ask(do, **arguments)
         except SubjectError as error:
             self.fail(str(error))
+            return None
+
+    def work(self, **arguments: Any) -> dict[str, Any] | None:
+        """The reply while energy is counted. Who fails here has been timed: only its energy is not measured."""
+        if self.process is None:
+            return None
+        try:
+            return self.process.ask("work", **arguments)
+        except SubjectError as error:
+            self.process.close()
+            self.process, self.energy = None, {"not measured": str(error)}
             return None
 
     def fail(self, reason: str) -> None:
@@ -116,9 +127,10 @@ def measure_group(
     of the runs) and `runs_ms`, and once `shape`, [rows, tokens], and `outputs`.
 
     When energy is asked for, `energy` is {"not measured": reason}, or {method, counters, idle} with the windows
-    {joules, seconds} of doing nothing; then each result has `energy`, its windows with the number of `examples`.
+    {joules, seconds} of doing nothing, one per round; then each result has `energy`: its windows, one per round, with
+    the number of `examples`, or {"not measured": reason} when it failed only then.
 
-    A subject that fails is a failed row. StageError when the anchor fails, or there are no examples.
+    A subject that fails before is a failed row. StageError when it is the anchor, or there are no examples.
     """
     names = [ANCHOR, TWIN, *(row.label for row in rows)]
     if len(set(names)) != len(names):
@@ -225,22 +237,28 @@ def _repeat(measured: Sequence[_Row], plan: _Plan, repeat: int, steps: _Steps) -
 
 
 def _count_energy(measured: Sequence[_Row], plan: _Plan, meter: Meter, steps: _Steps) -> dict[str, Any]:
-    """Idle windows first; then every row answers one draw, one by one, in as many windows, in random order."""
+    """In each round an idle window, then one in which each row answers one draw, one by one; rows in random order."""
     if not meter.counters:
         return {"not measured": meter.reason}
+    idle: list[dict[str, Any]] = []
+    worked: dict[str, list[dict[str, Any]]] = {row.name: [] for row in measured}
     seconds = plan.energy_s / ROUNDS
     request = {"draw": _draw(plan, block=0)[0][: plan.config.inputs], "least_ms": seconds * MS_PER_S}
     rng = np.random.default_rng([plan.seed, 0, 2])
     try:
-        idle = [asdict(meter.window(partial(time.sleep, seconds))[1]) for _ in range(ROUNDS)]
         for window in range(ROUNDS):
+            idle.append(asdict(meter.window(partial(time.sleep, seconds))[1]))
             for row in [measured[i] for i in rng.permutation(len(measured))]:
                 steps.next(f"window {window + 1} of {ROUNDS}, energy: {row.subject.label}")
-                reply, counted = meter.window(partial(row.ask, "work", **request))
+                reply, counted = meter.window(partial(row.work, **request))
                 if reply is not None:
-                    row.energy.append({**asdict(counted), **reply})
+                    worked[row.name].append({**asdict(counted), **reply})
     except CounterError as error:
+        for row in measured:
+            row.energy = None
         return {"not measured": str(error)}
+    for row in measured:
+        row.energy = row.energy or worked[row.name]
     return {"method": meter.method, "counters": meter.names, "idle": idle}
 
 
@@ -279,7 +297,7 @@ def _result(row: _Row) -> dict[str, Any]:
         "cold_start": row.cold,
         "memory": row.memory,
         "workloads": {name: (_fixed if name == "fixed" else _columns)(turns) for name, turns in row.turns.items()},
-        **({"energy": row.energy} if row.energy else {}),
+        **({"energy": row.energy} if row.energy is not None else {}),
     }
 
 

@@ -1,4 +1,7 @@
-"""Energy counters of the hardware: RAPL for CPU packages, NVML for NVIDIA GPUs. Counted, or not measured and why.
+"""Energy counters of the hardware: RAPL for CPUs, NVML for NVIDIA GPUs. Counted, or not measured and why.
+
+The names of the counters say what is covered: `rapl package-0` is a CPU without its memory, `rapl package-0 dram` the
+memory beside it, `nvml GPU 0` a whole board. Disks, fans and power supplies have no counter.
 
 A method that misses a part of the machine (one package unreadable, one GPU without a counter) is not used at all. What
 is counted is the whole machine, whoever works on it; so is idling, which is measured to be subtracted.
@@ -41,7 +44,7 @@ class Counter(Protocol):
 
 @dataclass
 class Rapl:
-    """A package domain of powercap. Its counter starts again from 0 when it has reached its range."""
+    """A zone of powercap. Its counter starts again from 0 when it has reached its range."""
 
     folder: Path
     name: str = ""
@@ -50,7 +53,7 @@ class Rapl:
     _total: int = 0
 
     def __post_init__(self) -> None:
-        self.name = f"rapl {_text(self.folder / 'name')}"
+        self.name = f"rapl {_zone(self.folder)}"
         self._range = _number(self.folder / "max_energy_range_uj")
         self._last = _number(self.folder / "energy_uj")
 
@@ -137,13 +140,21 @@ def find_meter(powercap: Path = POWERCAP, gpus: Sequence[str] | None = None, nvm
 
 
 def _rapl(powercap: Path) -> list[Counter] | str:
-    """The package domains; `psys` and the domains inside a package count the same joules again."""
-    folders = sorted(powercap.glob("intel-rapl:*"))
+    """Packages, and the memory beside them where no `psys` counts it; `core` and `uncore` are inside a package."""
     try:
-        packages: list[Counter] = [Rapl(path) for path in folders if _text(path / "name").startswith("package")]
+        zones = {path: _text(path / "name") for path in sorted(powercap.glob("intel-rapl:*"))}
+        beside = () if "psys" in zones.values() else ("dram",)
+        found: list[Counter] = [Rapl(path) for path, name in zones.items() if name.startswith(("package", *beside))]
     except CounterError as error:
         return f"{NO_RAPL}: {error}"
-    return packages or NO_RAPL
+    return found if any(name.startswith("package") for name in zones.values()) else NO_RAPL
+
+
+def _zone(folder: Path) -> str:
+    """`package-0`; `package-0 dram` for `intel-rapl:0:2`, which belongs to `intel-rapl:0`."""
+    parent = folder.with_name(folder.name.rpartition(":")[0])
+    own = _text(folder / "name")
+    return f"{_text(parent / 'name')} {own}" if ":" in parent.name else own
 
 
 def _nvml(gpus: Sequence[str], nvml: Any) -> list[Counter] | str:

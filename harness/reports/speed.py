@@ -55,7 +55,7 @@ def speed(
         examples_per_s=_throughput(_quantile(_times(result, "throughput"), 0.5, confidence)),
         batch_seconds=_mean(_seconds(result), confidence),
         batch_seconds_std=_spread(_seconds(result)),
-        joules_per_example=_joules(document.get("energy"), result.get("energy", []), confidence),
+        joules_per_example=_joules(document.get("energy"), result.get("energy"), confidence),
         load_ms=_figure(result["cold_start"].get("load_ms")),
         first_answer_ms=_figure(result["cold_start"].get("first_answer_ms")),
         peak_mib=_figure(result["memory"].get("peak_mib")),
@@ -248,10 +248,15 @@ def _spread(repeats: Sequence[float]) -> Figure:
     return float(np.std(repeats, ddof=1)) if len(repeats) > 1 else Absent("one repeat has no spread")
 
 
-def _joules(energy: Json | None, windows: Sequence[Json], confidence: float) -> Ranged:
-    """Per example, above what idling took in the same time, each window beside an idle one."""
+def _joules(energy: Json | None, windows: Any, confidence: float) -> Ranged:
+    """Per example, above what idling took in the same time, each window beside the idle one of its round.
+
+    `windows`: of the row, or why it has none.
+    """
     if energy is None or "not measured" in energy:
         return _no_energy(energy)
+    if "not measured" in windows:
+        return _no_energy(windows)
     pairs = zip(windows, energy["idle"], strict=True)
     net = [(w["joules"] - idle["joules"] / idle["seconds"] * w["seconds"]) / w["examples"] for w, idle in pairs]
     found = block_mean(net, confidence=confidence)

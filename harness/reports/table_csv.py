@@ -55,12 +55,14 @@ def _metric(row: Row, metric: Metric) -> Iterator[Field]:
 
 
 def _kept(row: Row) -> Iterator[Field]:
-    """Where several metrics should be kept, columns begin with the metric that they are about."""
+    """Where several metrics should be kept, columns begin with the metric, and with whose where it is kept of two."""
+    metrics = [kept.metric for kept in row.keeps]
     for kept in row.keeps:
-        lead = f"{kept.metric}_" if row.also_kept else ""
+        about = kept.metric if metrics.count(kept.metric) == 1 else f"{kept.metric}_of_{kept.of}"
+        lead = f"{about}_" if row.also_kept else ""
         if kept.bars:
             yield f"{lead}kept_of", csv_text(kept.of)
-            yield from _ranged(f"{kept.metric}_kept_percent", kept.interval, 100.0)
+            yield from _ranged(f"{about}_kept_percent", kept.interval, 100.0)
         for bar in kept.bars:
             verdict = "" if isinstance(bar.verdict, Absent) else bar.verdict
             yield f"{lead}at_least_{bar.at_least * 100:g}_percent", verdict
@@ -89,6 +91,7 @@ def _speed(row: Row) -> Iterator[Field]:
     yield from _figure("first_answer_ms", row.speed.first_answer_ms)
     yield from _figure("peak_memory_mib", row.speed.peak_mib)
     yield from _ranged("joules_per_example", row.speed.joules_per_example)
+    yield from _why_not("joules_per_example", row.speed.joules_per_example)
 
 
 def _latency(row: Row) -> Iterator[Field]:
@@ -106,6 +109,11 @@ def _ratio(column: str, ratio: Ratio) -> Iterator[Field]:
 def _ranged(column: str, value: Ranged, factor: float = 1.0) -> Iterator[Field]:
     for suffix, part in (("", "value"), ("_low", "low"), ("_high", "high")):
         yield column + suffix, "" if isinstance(value, Absent) else _number(getattr(value, part) * factor)
+
+
+def _why_not(column: str, value: Ranged) -> Iterator[Field]:
+    """The reason beside a figure that many machines do not have."""
+    yield f"{column}_why_not", csv_text(value.reason) if isinstance(value, Absent) else ""
 
 
 def _figure(column: str, value: Figure, whole: bool = False) -> Iterator[Field]:
