@@ -83,6 +83,37 @@ def test_every_claim_of_a_study_can_be_judged_by_rows_that_are_there(name, regis
         assert row["row"] in rows or isinstance(row["row"], str)
 
 
+def test_the_study_of_critical_entities_names_rows_that_are_there_and_agrees_with_its_tables(registry):
+    suite = read("conll2003-critical", registry)
+    rows = [dict(row) for row in dict.fromkeys(cell.row for cell in suite.cells)]
+
+    def found(side: dict) -> list[dict]:
+        return [row for row in rows if {**dict.fromkeys(row), "compress": "none", **side} == row]
+
+    for claim in suite.claims:
+        assert len(found(claim["row"])) == len(found(claim["than"])) == 1, claim["text"]
+    assert all(len(found(row["row"])) == 1 for row in suite.published)
+    sweep = [row for row in suite.published if row["row"]["model"] == "constrained"]
+    assert [row["row"]["beta"] for row in sweep] == [0.0, 0.1, 0.2, 0.5]
+    for row in sweep:
+        f1 = 2 * row["precision"] * row["recall"] / (row["precision"] + row["recall"])
+        assert row["f1"] == pytest.approx(f1, abs=0.011)
+        assert row["coverage"] == row["recall_critical"]
+    betas = {(dict(cell.row)["form"], dict(cell.row)["beta"]) for cell in suite.cells}
+    assert {(form, beta) for form in ("logits", "weights") for beta in (0.0, 0.1, 0.2, 0.5)} <= betas
+
+
+def test_the_same_study_is_about_other_data_and_types_by_changing_the_task_alone(registry, tmp_path):
+    source = "bundled:harness_ner/data/sample"
+    changed = ["task.use=ner", f"task.source={source}", 'task.critical=["LOC"]', "suite.name=mine"]
+    suites = Path(__file__).parents[1] / "suites"
+    suite = load_suite(suites / "conll2003-critical.toml", registry, changed)
+    plan = make_plan(suite, context(registry, tmp_path))
+    assert not [missing for missing in plan.missing if "conll" in str(missing)]
+    assert suite.task.params.critical == ["LOC"]
+    assert len(plan.cells) == len(read("conll2003-critical", registry).cells)
+
+
 def test_the_eight_rows_of_table_1_come_first_and_agree_with_themselves(registry):
     suite = read("sberquad", registry)
     assert [row["row"] for row in suite.published] == [dict(cell.row) for cell in suite.cells[:8]]
