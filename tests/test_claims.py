@@ -259,6 +259,37 @@ def test_quality_is_compared_on_the_published_data_alone(source, default, set_, 
     assert found.published[0].verdict == expected
 
 
+@pytest.mark.parametrize(
+    ("set_", "why"),
+    [
+        (['task.critical=["LOC"]'], "task.critical was set"),
+        (["task.use=ner"], "task.use was set"),
+        (["task.limit=100", "task.test = 'b.csv'"], "task.limit was set, task.test was set"),
+        (["task={use='ner'}"], "task was set"),
+        ([' "task" . files.test =x'], "task.files.test was set"),
+    ],
+)
+def test_other_types_are_not_the_published_ones(set_, why):
+    document = fakes.run_document()
+    run = {"suite": {**document["suite"], "set": set_}}
+    found = report(**run, published=[{"row": TEACHER, "accuracy": 80.0, "source": "A"}])
+    assert found.published[0].verdict == f"not comparable: other data or types ({why})"
+    judged = claimed(run=run, row=INT8, than=TEACHER, quantity="accuracy", ratio_at_least=0.5)
+    assert judged.verdict == f"not judged: other data or types ({why})"
+    assert claimed(run=run, row=SMALL, than=TEACHER, quantity="size", ratio_at_least=5).verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    "change_",
+    ["task.max_length=96", "task.doc_stride=32", "tasks.critical=1", "models.task.critical=1", "matrix.seed=[1]"],
+)
+def test_what_models_read_and_what_is_no_tasks_leaves_figures_comparable(change_):
+    document = fakes.run_document()
+    published = [{"row": TEACHER, "accuracy": 80.0, "source": "A"}]
+    found = report(suite={**document["suite"], "set": [change_]}, published=published)
+    assert found.published[0].verdict == "reproduced"
+
+
 def test_a_handful_of_examples_is_not_the_published_data():
     found = report(published=[{"row": TEACHER, "accuracy": 80.0, "examples": 5036, "source": "A"}]).published
     assert found[0].verdict == "not comparable: other data (400 test examples, published for 5,036)"

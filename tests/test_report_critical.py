@@ -6,6 +6,9 @@ import csv
 import io
 import json
 import math
+import tracemalloc
+import zlib
+from base64 import b64encode
 from dataclasses import replace
 
 import numpy as np
@@ -309,10 +312,48 @@ def test_packed_samples_come_back_as_they_were(values):
     assert np.array_equal(read_samples(values.tolist()), values.astype(np.float64))
 
 
-@pytest.mark.parametrize("change_", [{"zlib": "AAAA"}, {"shape": [9, 9]}, {"zlib": "é"}])
-def test_packed_samples_that_are_broken_are_refused(change_):
-    with pytest.raises(ValueError, match=r".+"):
+SHAPE = r"packed samples have the shape .*, expected \[examples, figures\], at most 33,554,432 in all"
+TYPE = "packed samples are of type .*, expected 'i' or 'f'"
+
+
+@pytest.mark.parametrize(
+    ("change_", "said"),
+    [
+        ({"zlib": "AAAA"}, "packed samples cannot be unpacked: "),
+        ({"zlib": "é"}, "ASCII"),
+        ({"zlib": None}, "packed samples cannot be unpacked: "),
+        ({"zlib": _packed(np.arange(3)[:, None])["zlib"][:-8]}, "hold .* bytes, their shape .* takes 96"),
+        ({"shape": [9, 9]}, r"hold 96 bytes, their shape \[9, 9\] takes 648"),
+        ({"shape": [5, 2]}, r"hold more than 80 bytes, their shape \[5, 2\] takes 80"),
+        *(({"shape": shape}, SHAPE) for shape in (
+            [0, 5], [12], [3, 2, 2], [-6, -2], [6.0, 2], [True, 12], "62", None, [2**13, 2**13], [2**70, 1], [[6], 2],
+        )),
+        *(({"type": kind}, TYPE) for kind in ("O", "u", None, ["i"], {})),
+    ],
+)  # fmt: skip
+def test_packed_samples_that_are_broken_are_refused(change_, said):
+    with pytest.raises(ValueError, match=said):
         read_samples({**_packed(np.arange(12).reshape(6, 2)), **change_})
+
+
+@pytest.mark.parametrize("missing", ["type", "shape", "zlib"])
+def test_packed_samples_of_which_a_part_is_missing_are_refused(missing):
+    packed = {name: value for name, value in _packed(np.arange(12).reshape(6, 2)).items() if name != missing}
+    with pytest.raises(ValueError, match="packed samples"):
+        read_samples(packed)
+
+
+@pytest.mark.parametrize("shape", [[0, 5], [6, 2]])
+def test_a_bomb_is_not_unpacked(shape):
+    """300 KiB of text that would be 256 MiB."""
+    press = zlib.compressobj()
+    parts = [press.compress(bytes(1 << 20)) for _ in range(256)]
+    bomb = b64encode(b"".join([*parts, press.flush()])).decode()
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="packed samples"):
+        read_samples({"shape": shape, "type": "i", "zlib": bomb})
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
 
 
 def test_what_a_score_found_is_recorded_and_what_there_was_to_find_once(tmp_path):

@@ -11,6 +11,7 @@ from harness.statistics import Interval
 Json = Mapping[str, Any]
 MS_PER_MINUTE = 60_000
 FEWER = 0.9  # of the published number of examples: below it the test data are others
+OURS = ("max_length", "doc_stride")  # of [task]: what models read, not what they are asked; any other key changes that
 
 
 def theirs(documents: Sequence[Json], rows: Sequence[Row]) -> tuple[Theirs, ...]:
@@ -66,10 +67,18 @@ def foreign(run: Json, examples: Figure) -> str:
         other = source is not None and source.partition("@")[0] != default.partition("@")[0]
     if other:
         return "other data"
+    if changed := _changed(run["suite"]["set"]):
+        return f"other data or types ({', '.join(f'{key} was set' for key in changed)})"
     counts = [row["examples"] for row in run["published"] if _is_figure(row.get("examples"))]
     if counts and isinstance(examples, int) and examples < FEWER * min(counts):
         return f"other data ({examples:,} test examples, published for {min(counts):,})"
     return ""
+
+
+def _changed(overrides: Sequence[str]) -> list[str]:
+    """Keys of [task], or all of it, that `--set key=value` changed. Of its source more is known than that."""
+    paths = [[part.strip(" \t\"'") for part in text.partition("=")[0].split(".")] for text in overrides]
+    return [".".join(path) for path in paths if path[0] == "task" and path[1:2] not in [[n] for n in (*OURS, "source")]]
 
 
 def tested(run: Json) -> Figure:
