@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
 
-from harness_ner.words import Mention, cut_words, joined, tag_words
+from harness_ner.words import CUTS, Cut, Mention, cut_words, joined, tag_words
 
 
-def words(text: str) -> list[str]:
-    return [text[begin:end] for begin, end in cut_words(text)]
+def words(text: str, cut: Cut = "signs") -> list[str]:
+    return [text[begin:end] for begin, end in CUTS[cut](text)]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,39 @@ def test_words_and_signs(text, expected):
 def test_places_are_characters_of_the_text_whatever_stands_between():
     text = "  Бо\u0301льшая\r\n\u00a0ЛДПР,\u200b да  "
     assert all(text[begin:end].strip() == text[begin:end] != "" for begin, end in cut_words(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \n\ufeff ", []),
+        ("pro-Israeli talks.", ["pro-Israeli", "talks", "."]),
+        ("in the U.S. (and the U.N.)", ["in", "the", "U.S.", "(", "and", "the", "U.N.", ")"]),
+        ("up 154.60, or .5%.", ["up", "154.60", ",", "or", ".5", "%", "."]),
+        ("It was 154.60.", ["It", "was", "154.60", "."]),
+        ("on 08/29/96 at 2:23", ["on", "08/29/96", "at", "2:23"]),
+        ("J. Lee of St. Ives", ["J.", "Lee", "of", "St.", "Ives"]),
+        ("It is plan B.", ["It", "is", "plan", "B", "."]),
+        ("1. Leeds", ["1.", "Leeds"]),
+        ("since 1996. Leeds", ["since", "1996", ".", "Leeds"]),
+        ("Bush's aides' \"we can't\"...", ["Bush", "'s", "aides", "'", '"', "we", "ca", "n't", '"', "..."]),
+        ("O'Brien's, 's", ["O'Brien", "'s", ",", "'s"]),
+        ("$100 and C$ 5 and -- +44", ["$", "100", "and", "C$", "5", "and", "--", "+44"]),
+        ("ЛДПР-Москва, «ООО».", ["ЛДПР-Москва", ",", "«", "ООО", "»", "."]),
+        ("U\u200bN \ufeffEU\u200f a\x1b[31mb", ["U", "N", "EU", "a", "[", "31mb"]),
+        ("Бо\u0301льшая\u00a0часть!?", ["Бо\u0301льшая", "часть", "!", "?"]),
+    ],
+)
+def test_words_as_columns_have_them(text, expected):
+    assert words(text, "words") == expected
+
+
+@pytest.mark.parametrize("text", ["x" + "." * 100_000 + "y", "'" * 100_000, "(" * 50_000 + "a" + ")" * 50_000])
+def test_no_text_takes_longer_than_its_length_allows(text):
+    begun = time.perf_counter()
+    assert "".join(words(text, "words")) == text
+    assert time.perf_counter() - begun < 5
 
 
 def test_joined_words_stand_where_it_is_said():

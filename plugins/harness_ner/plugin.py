@@ -59,6 +59,16 @@ def _check_pattern(pattern: str) -> str:
     return pattern
 
 
+def _check_critical(types: list[str]) -> list[str]:
+    """In one order, since theirs means nothing; ValueError for a type that is named twice."""
+    twice = sorted({name for name in types if types.count(name) > 1})
+    if twice:
+        msg = f"{', '.join(map(repr, twice))} stands there twice. Name every type once"
+        raise ValueError(msg)
+    return sorted(types)
+
+
+Critical = Annotated[list[str], AfterValidator(_check_critical)]
 Size = Annotated[int | float, AfterValidator(_check_size)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -84,7 +94,12 @@ class NerParams(Params):
     unit: Literal["sentence", "document"] = Field(
         "sentence", description="what an example of a CoNLL file is; documents begin with -DOCSTART-"
     )
-    critical: list[str] = Field([], description="types that must not be lost; none: all types")
+    cut: Literal["signs", "words"] = Field(
+        "signs",
+        description="how texts without words are cut: at every sign, or into words such as 'U.S.' and 'pro-Israeli'. "
+        "Set 'words' for column data",
+    )
+    critical: Critical = Field([], description="types that must not be lost; none: all types")
     dev: Size = Field(0.10, description="size of a dev split cut here: a count, or a share of the whole")
     test: Size = Field(0.20, description="size of a test split cut here: a count, or a share of the whole")
     split_seed: int = Field(0, description="another seed is another split and another order")
@@ -94,12 +109,15 @@ class NerParams(Params):
 
 
 class ConllParams(NerParams):
-    """The same with the published tags of CoNLL-2003, and people and organizations as critical."""
+    """The same with the published tags and words of CoNLL-2003, and people and organizations as critical."""
 
     tags: list[str] | None = Field(
         CONLL_TAGS, min_length=1, description="names of tags that a table holds as numbers; orders the types"
     )
-    critical: list[str] = Field(["PER", "ORG"], description="types that must not be lost; none: all types")
+    cut: Literal["signs", "words"] = Field(
+        "words", description="how texts without words are cut; the corpus has 'words'"
+    )
+    critical: Critical = Field(["ORG", "PER"], description="types that must not be lost; none: all types")
 
 
 class NestedParams(Params):

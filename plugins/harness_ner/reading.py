@@ -11,11 +11,23 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
-from harness import AssetError, Example, Role, Row, Source, Table, choices, choose_files, did_you_mean, read_table
+from harness import (
+    AssetError,
+    Example,
+    Role,
+    Row,
+    Source,
+    Table,
+    choices,
+    choose_files,
+    did_you_mean,
+    read_table,
+    read_utf8,
+)
 from harness_ner.brat import read_mentions, read_text
 from harness_ner.columns import COLUMN_SUFFIXES, begins_document, read_columns
-from harness_ner.tags import Tag, parse, scheme_of, to_bio2
-from harness_ner.words import Mention, Span, cut_words, joined, tag_words, visible
+from harness_ner.tags import Tag, is_tag, parse, scheme_of, to_bio2
+from harness_ner.words import CUTS, Mention, Span, joined, tag_words, visible
 
 _TABLES = frozenset({".jsonl", ".parquet"})
 _SUFFIXES = COLUMN_SUFFIXES | _TABLES
@@ -69,8 +81,9 @@ class Raw:
 
 @dataclass
 class Notes:
-    """What reading found out and what it repaired."""
+    """What reading found out and what it repaired, in places relative to the source: facts name no folders of users."""
 
+    root: Path
     counts: Counter[str] = field(default_factory=Counter)
     mentions: Counter[str] = field(default_factory=Counter)  # by characters: what became of them
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -88,7 +101,7 @@ class Notes:
         entry["changed_tags"] += changed
         entry["illegal_transitions"] += illegal
         if illegal and len(self.illegal) < _LISTED:
-            self.illegal.append(place)
+            self.illegal.append(place.removeprefix(f"{self.root}/"))
 
 
 # ------------------------------------------------------------------------------------------------------------- files
@@ -133,12 +146,12 @@ def read_sentences(
 
     Ids are the source's own, led by their role where one occurs in two roles, else the role and a number from 0.
     """
-    notes = Notes()
+    notes = Notes(source.root)
     found: list[Sentence] = []
     for name, role in chosen.items():
         brat = _note_of(name) in source.files
         read = (
-            _from_brat(source.root, name, labelled, notes)
+            _from_brat(source.root, name, params, labelled, notes)
             if brat
             else _from_file(source, name, params, labelled, notes)
         )
@@ -153,8 +166,10 @@ def _from_file(source: Source, name: str, params: Any, labelled: bool, notes: No
     path = source.root / name
     if path.suffix in _TABLES:
         return _from_table(name, read_table(path, None), params, labelled, notes)
-    if path.suffix == ".txt" and not labelled and not begins_document(path):
-        return [_from_text(str(row.cells["text"]), None, row.place, notes) for row in read_table(path, None).rows]
+    if path.suffix == ".txt" and not labelled and not _holds_columns(path, params):
+        return [
+            _from_text(str(row.cells["text"]), None, row.place, params, notes) for row in read_table(path, None).rows
+        ]
     blocks = read_columns(path, params, labelled)
     raw = [
         Raw(
@@ -169,15 +184,28 @@ def _from_file(source: Source, name: str, params: Any, labelled: bool, notes: No
     return _documents(sentences) if params.unit == "document" else sentences
 
 
-def _from_brat(root: Path, name: str, labelled: bool, notes: Notes) -> list[Sentence]:
+def _holds_columns(path: Path, params: Any) -> bool:
+    """Is this no plain text? It begins a document, or each line has as many columns, one of them of tags."""
+    if begins_document(path):
+        return True
+    rows = [line.rstrip("\r") for line in read_utf8(path).split("\n") if line.strip() and not line.startswith("#")]
+    divider = "\t" if rows and "\t" in rows[0] else None
+    cells = [row.split(divider) for row in rows]
+    tags, sizes = params.tag_column if isinstance(params.tag_column, int) else -1, {len(row) for row in cells}
+    if len(sizes) != 1 or not (size := sizes.pop()) > 1 or not -size <= tags < size:
+        return False
+    return all(is_tag(row[tags].strip()) for row in cells)
+
+
+def _from_brat(root: Path, name: str, params: Any, labelled: bool, notes: Notes) -> list[Sentence]:
     text = read_text(root / name)
     mentions = list(read_mentions(root / _note_of(name), text, notes.counts)) if labelled else None
-    return [replace(_from_text(text, mentions, str(root / name), notes), id=name.removesuffix(".txt"))]
+    return [replace(_from_text(text, mentions, str(root / name), params, notes), id=name.removesuffix(".txt"))]
 
 
-def _from_text(text: str, mentions: Sequence[Mention] | None, place: str, notes: Notes) -> Sentence:
+def _from_text(text: str, mentions: Sequence[Mention] | None, place: str, params: Any, notes: Notes) -> Sentence:
     """A text with its mentions by characters; None: unlabelled."""
-    words = tuple(cut_words(text))
+    words = tuple(CUTS[params.cut](text))
     return Sentence(text, words, None if mentions is None else tag_words(words, mentions, notes.mentions), place)
 
 
@@ -263,7 +291,7 @@ def _from_table(name: str, table: Table, params: Any, labelled: bool, notes: Not
     for row in table.rows:
         text = _text(row, "text", row.cells.get("text"), notes)
         mentions = None if entities is None else list(_mentions(row, entities, text, params.ends))
-        made.append(replace(_from_text(text, mentions, row.place, notes), id=_id(row, ids)))
+        made.append(replace(_from_text(text, mentions, row.place, params, notes), id=_id(row, ids)))
     return made
 
 
@@ -291,15 +319,26 @@ def _required(table: Table, params: Any, known: Sequence[str]) -> str:
 
 def _tag_names(table: Table, column: str | None, params: Any) -> Sequence[str]:
     """What tags that are numbers mean: what a Parquet file of `datasets` says itself, else `task.tags`."""
-    if table.path.suffix == ".parquet" and column is not None:
-        from pyarrow.parquet import read_schema  # only for those who have such a file
+    own = _described_names(table.path, column) if table.path.suffix == ".parquet" and column is not None else ()
+    return own or tuple(params.tags or ())
 
-        described = json.loads((read_schema(table.path).metadata or {}).get(b"huggingface", b"{}"))
-        feature = described.get("info", {}).get("features", {}).get(column, {})
-        inner = feature.get("feature", feature) if isinstance(feature, dict) else feature[0]
-        if inner.get("names"):
-            return list(map(str, inner["names"]))
-    return list(params.tags or ())
+
+def _described_names(path: Path, column: str) -> Sequence[str]:
+    """The names of a column's classes in the metadata of `datasets`; none where it holds none, or is none."""
+    from pyarrow.parquet import read_schema  # only for those who have such a file
+
+    try:
+        found = json.loads((read_schema(path).metadata or {}).get(b"huggingface", b"{}"))
+    except (ValueError, RecursionError):
+        return ()
+    for key in ("info", "features", column):
+        found = found.get(key) if isinstance(found, dict) else None
+    if isinstance(found, list):  # a list is described by what it holds
+        found = found[0] if found else None
+    elif isinstance(found, dict):
+        found = found.get("feature", found)
+    names = found.get("names") if isinstance(found, dict) else None
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _row_tags(row: Row, column: str, words: str, names: Sequence[str]) -> tuple[Tag, ...]:

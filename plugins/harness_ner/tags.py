@@ -14,6 +14,11 @@ _TAG = re.compile(r"([BIESLU])-(.+)")
 Tag = tuple[str, str]  # (prefix, type): ("B", "PER"), or OUTSIDE
 
 
+def is_tag(text: str) -> bool:
+    """Is it what `parse` reads?"""
+    return text == "O" or _TAG.fullmatch(text) is not None
+
+
 def parse(tag: str, place: str) -> Tag:
     """`B-PER` → ("B", "PER"). AssetError for what is neither O nor a prefix and a type."""
     if tag == "O":

@@ -13,7 +13,7 @@ from harness_ner.reading import Notes, Sentence, choose, read_sentences
 from harness_ner.scoring import constant_f1, predicted_tags, softmax, to_samples, type_details, weighted_metrics
 from harness_ner.splitting import Pool, carve, duplicates, in_order, shared
 from harness_ner.tags import spans, types_of
-from harness_ner.words import cut_words
+from harness_ner.words import CUTS, Span
 
 _LABELLED: tuple[Role, ...] = ("train", "dev", "test")
 _AROUND = 60  # characters of context shown on either side of an entity
@@ -24,8 +24,8 @@ class NamedEntities:
 
     Read are CoNLL files (.txt, .conll, .bio, .iob) in IOB1, BIO2, BIOES or BILOU, legal or not; brat folders (.ann
     beside .txt); .jsonl and .parquet with lists of words and tags, or .jsonl with texts and entities by characters.
-    Whatever the scheme, tags become BIO2, and facts say what was changed. Texts are cut into words and signs; an entity
-    that cuts a word is widened to it; of entities that share a word the longest is kept.
+    Whatever the scheme, tags become BIO2, and facts say what was changed. Texts are cut into words as `task.cut` says;
+    an entity that cuts a word is widened to it; of entities that share a word the longest is kept.
 
     Files, `task.files` first, get roles by what their names, or their folders' names, begin with: train; dev, val,
     valid, validation; test. They are taken as they are: a sentence of test that train has too stays in both, and facts
@@ -63,7 +63,7 @@ class NamedEntities:
 
     def input(self, example: Example) -> list[str]:
         """The words; those of a text that was not cut yet are cut here."""
-        return [example["text"][begin:end] for begin, end in _words(example)]
+        return [example["text"][begin:end] for begin, end in self._words(example)]
 
     def target(self, example: Example, labels: tuple[str, ...]) -> list[int] | None:
         """The class id of each word, None for an unlabelled example. StageError for a tag that the model lacks."""
@@ -88,7 +88,7 @@ class NamedEntities:
             msg = f"{len(missing)} of {len(examples)} examples have no tags ('{missing[0]}', …): they cannot be scored"
             raise StageError(msg)
         gold = [example["tags"] for example in examples]
-        return to_samples(gold, _said(examples, outputs, labels), types_of(labels))
+        return to_samples(gold, self._said(examples, outputs, labels), types_of(labels))
 
     def metrics(self, samples: np.ndarray, weights: np.ndarray, labels: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Samples [n, k], weights [r, n] → every metric [r], in [0, 1]."""
@@ -119,7 +119,7 @@ class NamedEntities:
 
     def found(self, examples: Sequence[Example], outputs: Sequence[np.ndarray], labels: tuple[str, ...]) -> np.ndarray:
         """Which of `items` were found with exact boundaries and type, bool [I]."""
-        said = map(spans, _said(examples, outputs, labels))
+        said = map(spans, self._said(examples, outputs, labels))
         return np.array(
             [
                 item in predicted
@@ -134,7 +134,7 @@ class NamedEntities:
 
         `score` is the mean over the entity's words of the probability of its type, B- and I- together.
         """
-        text, words = example["text"], _words(example)
+        text, words = example["text"], self._words(example)
         critical = self._critical_types(labels)
         (tags,) = predicted_tags([output], [len(words)], labels)
         probabilities = softmax(output) if words else output  # [words, C]
@@ -153,6 +153,15 @@ class NamedEntities:
                 }
             )
         return {"text": text, "entities": entities}
+
+    def _words(self, example: Example) -> Sequence[Span]:
+        words: Sequence[Span] | None = example.get("words")
+        return CUTS[self.params.cut](example["text"]) if words is None else words
+
+    def _said(
+        self, examples: Sequence[Example], outputs: Sequence[np.ndarray], labels: tuple[str, ...]
+    ) -> list[list[str]]:
+        return predicted_tags(outputs, [len(self._words(example)) for example in examples], labels)
 
     def _critical_types(self, labels: tuple[str, ...]) -> tuple[str, ...]:
         types = types_of(labels)
@@ -182,15 +191,6 @@ def _unknown_types(critical: Sequence[str], types: Sequence[str]) -> str | None:
             hint = did_you_mean(name, types)
             return f"task.critical: the data has no type '{name}'.{hint} Its types: {choices(types)}"
     return None
-
-
-def _words(example: Example) -> list[tuple[int, int]]:
-    words = example.get("words")
-    return cut_words(example["text"]) if words is None else words
-
-
-def _said(examples: Sequence[Example], outputs: Sequence[np.ndarray], labels: tuple[str, ...]) -> list[list[str]]:
-    return predicted_tags(outputs, [len(_words(example)) for example in examples], labels)
 
 
 def _item(example: Example, kind: str, first: int, last: int) -> Facts:
