@@ -82,7 +82,8 @@ def _documents(source: Source, patterns: Sequence[str] | None) -> list[str]:
         files = tables or texts
     for name in notes:
         if _text_of(name) not in source.files:
-            msg = f"{source.root / name}: the text of this annotation is not there. Add it, or remove the .ann file"
+            text = source.root / _text_of(name)
+            msg = f"{text}: this text of a brat annotation is not there. Add it, or remove its .ann file"
             raise AssetError(msg)
     if not files:
         msg = f"{source.root}: no .jsonl, .parquet or .ann among {choices(source.files)}. Give one of them"

@@ -1,7 +1,8 @@
 """Writes the bundled documents: invented news whose entities lie one inside another, made up by a seeded generator.
 
 `python -m harness_ner.nested_sample` rewrites `data/nested/` byte for byte. A slot in capitals is a mention of that
-type, with whatever fills it inside; the types are some of RuNNE's, few-shot ones among them.
+type, with whatever fills it inside; the types are some of RuNNE's, few-shot ones among them. A town's name is a club's
+where matches are told of, so that a word alone does not decide.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ FOLDER = DATA / "nested"
 SIZES = {"train": 96, "dev": 24, "test": 48}  # documents
 SEED = 20220615
 SENTENCES = 4  # of a document
-_SLOT = re.compile(r"\{(\w+)\}")
+_SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")  # a symbol, or a type and the symbol that fills it
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -33,6 +34,8 @@ GRAMMAR: dict[str, tuple[str, ...]] = {
         "Doctors in {CITY} reported {number} cases of {DISEASE}.",
         "The court of {CITY} gave {PERSON} {PENALTY}.",
         "Prices of wheat in {COUNTRY} rose {number} percent after {DATE}.",
+        "{ORGANIZATION:town} beat {ORGANIZATION:town} by {number} points, and {PERSON} scored twice.",
+        "{ORGANIZATION:town} drew with {ORGANIZATION:town} in the {EVENT}.",
         "Trains from {CITY} to {CITY} were late again.",
     ),
     "PERSON": tuple(
@@ -40,7 +43,8 @@ GRAMMAR: dict[str, tuple[str, ...]] = {
         for first in _words("Alvin, Berta, Cormo, Dalia, Erwan, Fenna, Gorim, Helka")
         for last in _words("Ostrell, Pavane, Quorin, Rusbeck, Sandral, Tolvey, Umbart")
     ),
-    "CITY": _words("Astrel, Brenholm, Corvale, Drunmoor, Elsgate, Farholm, New Astrel, Port Corvale"),
+    "CITY": ("{town}",),
+    "town": _words("Astrel, Brenholm, Corvale, Drunmoor, Elsgate, Farholm, New Astrel, Port Corvale"),
     "COUNTRY": _words("Astria, Brenland, Corvia, Drunia, Elsland"),
     "NATIONALITY": _words("Astrian, Brenish, Corvian, Drunish, Elsian"),
     "ORGANIZATION": (
@@ -69,17 +73,17 @@ GRAMMAR: dict[str, tuple[str, ...]] = {
 Entity = tuple[int, int, str]
 
 
-def expand(dice: Dice, symbol: str, begin: int = 0) -> tuple[str, list[Entity]]:
-    """(a text for the symbol, the mentions in it by characters, counted from `begin`)."""
+def expand(dice: Dice, symbol: str, begin: int = 0, kind: str = "") -> tuple[str, list[Entity]]:
+    """(a text for the symbol, the mentions in it by characters, counted from `begin`, itself one of the kind)."""
     template = dice.pick(GRAMMAR[symbol])
     text, at = "", 0
     entities: list[Entity] = []
     for slot in _SLOT.finditer(template):
         text += template[at : slot.start()]
-        inside, found = expand(dice, slot[1], begin + len(text))
+        inside, found = expand(dice, slot[2] or slot[1], begin + len(text), slot[1])
         text, entities, at = text + inside, entities + found, slot.end()
     text += template[at:]
-    own = [(begin, begin + len(text), symbol)] if symbol.isupper() else []
+    own = [(begin, begin + len(text), kind)] if kind.isupper() else []
     return text, own + entities
 
 
