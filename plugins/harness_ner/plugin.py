@@ -207,7 +207,7 @@ def harness_tasks() -> Iterable[TaskSpec]:
         offline_folder="runne",
         sample_source="bundled:harness_ner/data/nested",
         scoring=frozenset({"few_shot"}),
-        reference="https://doi.org/10.28995/2075-7182-2022-21-33-41",
+        reference="https://arxiv.org/abs/2205.11159",
     )
     yield TaskSpec(
         name="rurebus",
