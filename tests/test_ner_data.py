@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ner_helpers import ROLES, prepare, source_of, task
+from ner_helpers import ROLES, everyone, prepare, source_of, task
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -47,6 +47,12 @@ def test_the_sample_serves_both_tasks(sample):
     assert prepare(DATA / "sample").roles["test"] == sample.roles["test"]
     assert sample.labels[1::2] == ("B-PER", "B-ORG", "B-LOC", "B-MISC")
     assert prepare(DATA / "sample").labels[1::2] == ("B-LOC", "B-MISC", "B-ORG", "B-PER")
+
+
+def test_the_sample_is_cut_into_its_words_again(sample):
+    made = task(conll=True)
+    for example in everyone(sample):
+        assert made.input({"id": "0", "text": example["text"]}) == made.input(example)
 
 
 def features(words: list[str], around: int) -> list[dict[str, int]]:
@@ -123,6 +129,14 @@ def iob1(rows: list[str]) -> list[str]:
         made.append(f"{head} I-{tag[2:]}" if begins else row)
         before = tag or "O"
     return made
+
+
+@needs_published
+def test_published_sentences_are_cut_into_their_words_again(published):
+    """At every sign, half of the sentences would have other words than the models were trained on."""
+    made, examples = task(conll=True), published.roles["test"]
+    same = [made.input({"id": "0", "text": e["text"]}) == made.input(e) for e in examples]
+    assert sum(same) / len(same) > 0.999
 
 
 @needs_published

@@ -7,12 +7,16 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from conftest import Project
 from ner_helpers import entities, everyone, prepare, write
 
+from harness import Prepared
 from harness.cli.marking import brat, marked, tagged
+from harness.cli.task_card import _tagged_example
+from harness_ner.generate import DATA
 
 SUITE = """
 schema = 1
@@ -87,7 +91,9 @@ def test_json_lines_have_places_confidence_and_what_is_critical(answers):
 
 def test_brat_lines_of_one_text_go_to_stdout(trained):
     said = trained.harness("predict", "names.toml", "--text", HOSTILE, "--format", "brat")
-    assert "T1\tPER 3 9\tPavane" in said.out.splitlines()
+    name, critical, sure = said.out.splitlines()[:3]
+    assert (name, critical) == ("T1\tPER 3 9\tPavane", "A1\tCritical T1")
+    assert re.fullmatch(r"#1\tAnnotatorNotes T1\t[01]\.\d\d", sure)
     assert not set(said.out) & SIGNS
     assert said.err == ""
 
@@ -103,6 +109,18 @@ def test_brat_folders_are_read_back_as_they_were_written(trained, answers, tmp_p
     assert {name: entities(e) for name, e in read.items()} == {
         name: [(e["type"], e["text"]) for e in answer["entities"]] for name, answer in written.items()
     }
+
+
+def test_texts_are_answered_as_well_as_the_words_that_they_are_made_of(trained):
+    """F1 of `harness predict` over the test split, given nothing but its texts."""
+    examples = prepare(DATA / "sample", conll=True).roles["test"]
+    done = piped(trained, "\n".join(e["text"] for e in examples), "--json")
+    said = [
+        [(e["type"], e["text"]) for e in json.loads(line)["entities"]] for line in done.stdout.decode().split("\n")[:-1]
+    ]
+    gold = [entities(e) for e in examples]
+    right = sum((Counter(a) & Counter(b)).total() for a, b in zip(gold, said, strict=True))
+    assert 2 * right / (sum(map(len, gold)) + sum(map(len, said))) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -139,9 +157,35 @@ def test_marks_leave_the_rest_of_the_text_alone():
     assert marked("", []) == ""
 
 
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        ([(0, 6, "A"), (2, 6, "B"), (2, 3, "C")], "[a [[b C] cd B] A] e"),
+        ([(2, 6, "B"), (0, 6, "A")], "[a [b cd B] A] e"),
+        ([(0, 3, "A"), (0, 3, "B")], "[[a b B] A] cd e"),
+        ([(0, 3, "A"), (4, 6, "B")], "[a b A] [cd B] e"),
+        ([(0, 3, "A"), (2, 6, "B")], "[a [b A] cd B] e"),  # they cross
+    ],
+)
+def test_entities_inside_others_are_marked_there(places, said):
+    found = [{"start": start, "end": end, "type": kind, "text": ""} for start, end, kind in places]
+    assert marked("a b cd e", found) == said
+
+
 def test_brat_lines_hold_no_line_ends():
     entity = {"start": 3, "end": 11, "type": "big org", "text": "EU\r\nand\tX"}
     assert brat([entity]) == ["T1\tbig_org 3 5;7 12\tEU and\tX"]
+
+
+def test_brat_lines_say_what_is_critical_and_how_sure_the_model_is():
+    found = [
+        {"start": 0, "end": 2, "type": "ORG", "text": "EU", "score": 0.984, "critical": False},
+        {"start": 3, "end": 5, "type": "PER", "text": "Bo", "score": 1.0, "critical": True},
+    ]
+    assert brat(found) == [
+        "T1\tORG 0 2\tEU", "#1\tAnnotatorNotes T1\t0.98",
+        "T2\tPER 3 5\tBo", "A2\tCritical T2", "#2\tAnnotatorNotes T2\t1.00",
+    ]  # fmt: skip
 
 
 def test_tagged_words_are_entities_by_characters():
@@ -151,6 +195,11 @@ def test_tagged_words_are_entities_by_characters():
         {"start": 0, "end": 7, "type": "PER", "text": "Ann Lee"}, {"start": 12, "end": 14, "type": "PER", "text": "Bo"},
     ]  # fmt: skip
     assert tagged([], []) == ("", [])
+
+
+def test_any_i_may_begin_an_entity():
+    _, found = tagged(["a", "b", "c", "d", "e"], ["I-A", "I-B", "O", "I-B", "I-B"])
+    assert [(e["type"], e["text"]) for e in found] == [("A", "a"), ("B", "b"), ("B", "d e")]
 
 
 # ---------------------------------------------------------------------------------------------------------------- list
@@ -166,6 +215,33 @@ def test_a_task_is_shown_with_a_marked_sentence_and_counts_of_types(project):
     assert [" ".join(line.split()) for line in out.splitlines() if "LOC 1" in line] == [
         "train LOC 1, PER 1", "dev LOC 1, PER 1", "test LOC 1, PER 1",
     ]  # fmt: skip
+
+
+class Words:
+    """A task about words, whose examples hold a label's number for each."""
+
+    def input(self, example: dict) -> list[str]:
+        return example["text"].split()
+
+    def target(self, example: dict, _: tuple[str, ...]) -> list[int] | None:
+        return example["target"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "targets", "shown", "counted"),
+    [
+        (("NOUN", "VERB"), [None, [0, -100, 1]], "text         Ann/NOUN Lee sang/VERB", "train        NOUN 1, VERB 1"),
+        (("O", "NOUN"), [[0, 1, 0]], "text         Ann/O Lee/NOUN sang/O", "train        O 2, NOUN 1"),
+        (("O", "B-A", "I-A"), [[0, 0, 0], [1, 2, -100]], "text         [Ann Lee A] sang", "train        A 1"),
+        (("O", "B-A", "I-A"), [[2, -100, 2]], "text         [Ann A] Lee [sang A]", "train        A 2"),
+        (("O", "B-A", "I-A"), [[-100, 0, 0]], "text         Ann Lee sang", None),  # no entity: as it is stored
+    ],
+)
+def test_tags_of_any_kind_and_words_without_one_are_shown(labels, targets, shown, counted):
+    examples = [{"id": str(n), "text": "Ann Lee sang", "target": target} for n, target in enumerate(targets)]
+    out = [line.strip() for line in _tagged_example(Words(), Prepared({"train": examples}, labels, {}))]
+    assert shown in out
+    assert (counted in out) == (counted is not None)
 
 
 def test_the_bundled_sample_is_shown_where_nothing_else_is(project):

@@ -9,12 +9,13 @@ import warnings
 import numpy as np
 import pytest
 from ner_helpers import task
+from pydantic import ValidationError
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.v1 import precision_recall_fscore_support
 from seqeval.scheme import IOB2
 
 from harness import StageError
-from harness_ner.plugin import _METRICS
+from harness_ner.plugin import _METRICS, ConllParams
 from harness_ner.scoring import NO_SPAN, constant_f1, predicted_tags, to_samples, weighted_metrics
 
 LABELS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
@@ -125,6 +126,29 @@ def test_counts_are_those_of_conllevals_rules(seed):
 
 
 @pytest.mark.parametrize(
+    ("gold", "said", "phrases", "found", "correct"),
+    [
+        ("B-PER I-PER I-PER", "I-PER I-PER I-PER", 1, 1, 1),
+        ("B-PER I-PER I-PER", "B-PER B-PER I-PER", 1, 2, 0),
+        ("B-PER I-ORG O", "B-PER B-ORG O", 2, 2, 2),  # gold may be illegal too: a type that changes begins a phrase
+        ("B-PER O I-PER", "B-PER O B-PER", 2, 2, 2),
+        ("I-PER I-PER B-PER", "I-PER I-PER I-PER", 2, 1, 0),  # IOB1: B- only divides neighbours
+        ("B-LOC I-LOC B-LOC I-LOC", "B-LOC I-LOC I-LOC I-LOC", 2, 1, 0),
+        ("B-LOC I-LOC O B-ORG", "B-LOC I-LOC O B-PER", 2, 2, 1),
+        ("O I-ORG I-ORG I-PER", "O B-ORG I-ORG I-PER", 2, 2, 2),
+        ("B-ORG B-ORG B-ORG", "B-ORG B-ORG O", 3, 2, 2),
+        ("O O", "I-LOC B-LOC", 0, 2, 0),
+    ],
+)
+def test_phrases_by_hand_as_conllevals_rules_count_them(gold, said, phrases, found, correct):
+    (row,) = to_samples([gold.split()], [said.split()], TYPES).reshape(1, len(TYPES), -1)
+    right = np.diagonal(row[:, 4:]).sum()
+    assert (row[:, 0].sum(), row[:, 1].sum(), right) == (phrases, found, correct)
+    for side, count in ((gold, phrases), (said, found)):
+        assert len(chunks(side.split())) == count
+
+
+@pytest.mark.parametrize(
     ("gold", "said", "precision", "recall"),
     [
         ("B-PER I-PER O", "B-PER I-PER O", 1, 1),
@@ -148,8 +172,11 @@ def test_a_sentence_ends_what_stands_at_its_end():
     assert to_samples([["B-PER"], ["B-PER"]], [["B-PER"], ["I-PER"]], ("PER",))[:, 4].tolist() == [1, 1]
 
 
-def test_figures_are_those_that_conlleval_prints_for_its_own_example():
-    """Its page shows 459 phrases, 539 found, 371 correct: precision 68.83 %, recall 80.83 %, FB1 74.35."""
+def test_shares_of_totals_are_those_that_conlleval_prints():
+    """Its page shows 459 phrases, 539 found, 371 correct: precision 68.83 %, recall 80.83 %, FB1 74.35.
+
+    No sequence is read here: that those are read as conlleval reads them, the cases above show.
+    """
     samples = np.array([[459.0, 539.0, 539.0, 371.0, 371.0]])
     found = weighted_metrics(samples, np.ones((1, 1)), ("NP",), ("NP",))
     assert [round(100 * found[name][0], 2) for name in ("precision", "recall", "f1")] == [68.83, 80.83, 74.35]
@@ -174,6 +201,15 @@ def test_critical_scores_by_hand():
     assert found["recall"] == 2 / 5
     assert scores(PAIRS, ["ORG"])["coverage_blind"] == 1.0
     assert scores(PAIRS, ["ORG"])["coverage"] == 0.5
+
+
+def test_the_order_of_critical_types_means_nothing_and_none_counts_twice():
+    one, other = (task(critical=order) for order in (["PER", "LOC"], ["LOC", "PER"]))
+    assert one.params == other.params
+    assert ConllParams().critical == sorted(ConllParams().critical)
+    assert ConllParams(critical=["PER", "ORG"]).model_dump(exclude_defaults=True) == {}
+    with pytest.raises(ValidationError, match=r"critical\n.*'PER' stands there twice. Name every type once"):
+        task(critical=["PER", "ORG", "PER"])
 
 
 def test_no_critical_types_are_all_types():

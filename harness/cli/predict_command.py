@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 import click
 
 from harness.cli.common import Opened, open_store, open_suite, suite_options
-from harness.cli.marking import brat, marked
+from harness.cli.marking import Entity, brat, marked
 from harness.errors import HarnessError, NothingSelected, SuiteError, printable
 from harness.plan import Weights
 from harness.specs import Facts, Head
 
 Fields = dict[str, str]  # of one example, without its id
 Format = Literal["text", "json", "brat"]
+_ENTITIES: frozenset[Head] = frozenset({"token", "nested-token"})  # heads whose answers may hold entities
 AROUND = 200  # characters of the context shown on either side of an answer
 
 
@@ -104,7 +105,7 @@ def _artifact(opened: Opened) -> tuple[str, Path]:
 
 def _format(wanted: Format, as_json: bool, out: Path | None, head: Head) -> Format:
     """The format that the options ask for. SuiteError where they contradict each other, or the suite's head."""
-    if wanted == "brat" and (as_json or head != "token"):
+    if wanted == "brat" and (as_json or head not in _ENTITIES):
         problem = (
             "--json exclude each other" if as_json else f"a suite of head '{head}' do not fit: it finds no entities"
         )
@@ -196,7 +197,8 @@ def _shown_span(fields: Fields, answer: Facts) -> str:
 
 
 def _shown_entities(fields: Fields, answer: Facts) -> str:
-    return marked(fields["text"], answer["entities"])
+    """Marked in the text; what a task about other things than entities says, as it says it."""
+    return marked(fields["text"], answer["entities"]) if "entities" in answer else _as_json(fields, answer)
 
 
 def _as_json(fields: Fields, answer: Facts) -> str:
@@ -206,7 +208,7 @@ def _as_json(fields: Fields, answer: Facts) -> str:
 def _write_brat(answers: Iterable[tuple[Fields, Facts]], out: Path | None) -> None:
     """`0.txt` and `0.ann` in the folder, and so on; without one, the lines of the .ann file to stdout."""
     for number, (fields, answer) in enumerate(answers):
-        lines = brat(answer["entities"])
+        lines = brat(_found(answer))
         if out is None:
             for line in lines:
                 click.echo("\t".join(map(printable, line.split("\t", 2))))
@@ -216,8 +218,18 @@ def _write_brat(answers: Iterable[tuple[Fields, Facts]], out: Path | None) -> No
         (out / f"{number}.ann").write_bytes("".join(f"{line}\n" for line in lines).encode())
 
 
+def _found(answer: Facts) -> Sequence[Entity]:
+    """SuiteError where a task about words is not about entities."""
+    if "entities" not in answer:
+        msg = f"--format brat and this task do not fit: it finds no entities, it says {', '.join(answer)}"
+        raise SuiteError(msg)
+    entities: Sequence[Entity] = answer["entities"]
+    return entities
+
+
 _SHOW: Mapping[Head, Callable[[Fields, Facts], str]] = {
     "sequence": _shown_class,
     "token": _shown_entities,
+    "nested-token": _shown_entities,
     "span": _shown_span,
 }

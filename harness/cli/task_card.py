@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 
 from harness.assets import Asset, Missing, find_data, places
-from harness.cli.marking import marked, tagged
+from harness.cli.marking import Entity, is_bio, marked, tagged, with_tags
 from harness.errors import AssetError, printable
 from harness.specs import Example, Prepared, Source, Task, TaskSpec
 
@@ -69,34 +69,51 @@ def _example(prepared: Prepared) -> list[str]:
 
 
 def _tagged_example(task: Task, prepared: Prepared) -> list[str]:
-    """The first example with an entity, its entities marked; then how many entities of each type the roles have."""
-    examples = {role: [_tags(task, prepared, e) for e in examples] for role, examples in prepared.roles.items()}
-    shown = next(
-        (e for e, tags in zip(_all(prepared), chain(*examples.values()), strict=True) if {*tags} - {"O"}), None
-    )
+    """The first example with an entity, its entities marked; then how many entities of each type the roles have.
+
+    Where labels are none of entities (parts of speech): the first labelled example, and how often each label occurs.
+    """
+    bio = is_bio(prepared.labels)
+    tags = {role: [_tags(task, prepared, e) for e in examples] for role, examples in prepared.roles.items()}
+    every = zip(_all(prepared), chain(*tags.values()), strict=True)
+    shown = next(((e, found) for e, found in every if {*found} - {None, "O" if bio else None}), None)
     if shown is None:
         return _example(prepared)
-    text = marked(*tagged(task.input(shown), _tags(task, prepared, shown)))
-    counts = {
-        role: Counter(tag[2:] for tags in found for tag in tags if tag[:2] == "B-") for role, found in examples.items()
-    }
-    types = list(dict.fromkeys(label[2:] for label in prepared.labels if label != "O"))
+    example, its_tags = shown
+    words = task.input(example)
+    text = marked(*_entities(words, its_tags)) if bio else with_tags(words, its_tags)
+    counted = {role: Counter(chain(*map(_types if bio else _named, found))) for role, found in tags.items()}
+    kinds = dict.fromkeys(label[2:] for label in prepared.labels if label != "O") if bio else prepared.labels
     return [
         "example:",
-        f"  {'id':12} {printable(shown['id'])}",
+        f"  {'id':12} {printable(example['id'])}",
         f"  {'text':12} {text if len(text) <= SHOWN else f'{text[:SHOWN]}…'}",
-        "entities:",
+        "entities:" if bio else "labels:",
         *(
-            f"  {role:12} " + ", ".join(f"{printable(kind)} {found[kind]:,}" for kind in types)
-            for role, found in counts.items()
+            f"  {role:12} " + ", ".join(f"{printable(kind)} {found[kind]:,}" for kind in kinds)
+            for role, found in counted.items()
         ),
     ]
 
 
-def _tags(task: Task, prepared: Prepared, example: Example) -> list[str]:
-    """The tag of each word; all O where nobody says."""
+def _tags(task: Task, prepared: Prepared, example: Example) -> list[str | None]:
+    """The tag of each word; None where nobody says."""
     target = task.target(example, prepared.labels)
-    return ["O"] * len(task.input(example)) if target is None else [prepared.labels[number] for number in target]
+    if target is None:
+        return [None] * len(task.input(example))
+    return [None if number < 0 else prepared.labels[number] for number in target]
+
+
+def _entities(words: Sequence[str], tags: Sequence[str | None]) -> tuple[str, list[Entity]]:
+    return tagged(words, [tag or "O" for tag in tags])
+
+
+def _types(tags: Sequence[str | None]) -> list[str]:
+    return [entity["type"] for entity in _entities([""] * len(tags), tags)[1]]
+
+
+def _named(tags: Sequence[str | None]) -> list[str]:
+    return [tag for tag in tags if tag is not None]
 
 
 def _short(value: object) -> str:
