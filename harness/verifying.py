@@ -14,15 +14,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.data import read_examples, read_json, read_predictions
+from harness.data import read_examples, read_json, read_predictions, read_states
 from harness.errors import HarnessError, SuiteError
 from harness.inference import load_answerer
 from harness.keys import CORE, Ref, differences
 from harness.plugins import Registry
+from harness.specs import Example
 from harness.stages.predict import BATCH
 from harness.store import KEY, Entry, Store
 
 TOLERANCE = 1e-4  # batch mates differ, and with them the padding that fp32 sums run over
+STATES = 1e-3  # of hidden states, as a share of the largest: they are stored in half precision, which costs 0.0005
 _COMPONENTS = {"predict": "runtime", "build": "student", "prepare": "task"}  # stage kind → who computes it
 
 Status = Literal["ok", "DIFFERS", "FAILED", "not checked"]
@@ -46,7 +48,7 @@ class Verdict:
     status: Status
     checked: int = 0  # examples
     examples: int = 0  # that the entry is about
-    difference: float = 0.0  # the largest; inf where the shapes differ or a figure is no number
+    difference: float = 0.0  # the largest of outputs; inf where the shapes differ or a figure is no number
     reason: str = ""  # of everything that is not ok
 
 
@@ -97,7 +99,10 @@ def predictions(store: Store) -> list[Entry]:
 def recompute(
     entry: Entry, here: Here, amount: Amount, seed: int, progress: Callable[[int, int], None] | None = None
 ) -> Verdict:
-    """Answer a sample of the entry's examples with the stored artifact and compare with what is stored."""
+    """Answer a sample of the entry's examples with the stored artifact and compare with what is stored.
+
+    Compared are outputs, and hidden states where a distiller asked for them.
+    """
     try:
         lineage = _lineage(entry, here)
         problem = _outdated(lineage, here)
@@ -167,21 +172,27 @@ def _compared(
     task = here.registry.open_task({"use": about["component"], "params": params})
     answerer = load_answerer(artifact, task, here.registry, int(lineage.entry.facts["threads"]))
     examples = read_examples(data)
-    stored = read_predictions(lineage.entry.folder / "out", examples).per_example()
+    out = lineage.entry.folder / "out"
+    stored = read_predictions(out, examples)
     rows = _drawn(len(examples), amount.of(len(examples)), seed, lineage.entry.key)
     drawn = [examples[row] for row in rows]
-    windows = answerer.encode(drawn)
-    said = answerer.say(windows, int(identity["params"].get("batch", BATCH)), progress)
-    fresh = answerer.rules.join(windows, said, len(drawn))
-    found = [_difference(stored[row], new) for row, new in zip(rows, fresh, strict=True)]
-    worst = int(np.argmax(found))
-    same = found[worst] <= TOLERANCE
+    windows, asked = answerer.encode(drawn), identity["params"]
+    said, states = answerer.look(windows, int(asked.get("batch", BATCH)), asked.get("states", ()), progress)
+    found = _differences(stored.per_example(), rows, answerer.rules.join(windows, said, len(drawn)))
+    reasons = [_differing(found, TOLERANCE, drawn)]
+    for layer, seen in states.items():
+        kept = [np.atleast_2d(one) for one in read_states(stored, out, layer).per_example()]
+        fresh = [np.atleast_2d(one) for one in answerer.rules.join(windows, seen, len(drawn))]
+        off = _differences(kept, rows, fresh) / _largest(fresh)
+        about = f"hidden states of layer {layer}, by up to {off.max():.2g} of the largest: "
+        reasons.append(_differing(off, STATES, drawn, about))
+    reason = "; ".join(filter(None, reasons))
     return Verdict(
-        status="ok" if same else "DIFFERS",
+        status="DIFFERS" if reason else "ok",
         checked=len(rows),
         examples=len(examples),
-        difference=found[worst],
-        reason="" if same else f"{sum(one > TOLERANCE for one in found)} of them, most at {drawn[worst]['id']!r}",
+        difference=float(found.max()),
+        reason=reason,
     )
 
 
@@ -191,13 +202,30 @@ def _drawn(examples: int, count: int, seed: int, key: str) -> list[int]:
     return sorted(rng.choice(examples, count, replace=False).tolist())
 
 
+def _differing(found: np.ndarray, allowed: float, drawn: Sequence[Example], what: str = "") -> str:
+    """How many examples differ by more than is allowed, and where most; empty where none does."""
+    beyond = int((found > allowed).sum())
+    return f"{what}{beyond} of them, most at {drawn[int(found.argmax())]['id']!r}" if beyond else ""
+
+
+def _differences(stored: Sequence[Any], rows: Sequence[int], fresh: Sequence[Any]) -> np.ndarray:
+    """Of each drawn example, [rows]; inf where there is no number to compare."""
+    return np.array([_difference(stored[row], new) for row, new in zip(rows, fresh, strict=True)])
+
+
 def _difference(stored: Any, fresh: Any) -> float:
     """The largest between two outputs about one example, places in the text included."""
     pairs = list(zip(_arrays(stored), _arrays(fresh), strict=True))
     if any(a.shape != b.shape for a, b in pairs):
         return np.inf
-    most = max(float(np.abs(np.asarray(a, dtype=np.float64) - b).max(initial=0.0)) for a, b in pairs)
-    return most if np.isfinite(most) else np.inf
+    most = np.max([np.abs(np.asarray(a, dtype=np.float64) - b).max(initial=0.0) for a, b in pairs])
+    return float(most) if np.isfinite(most) else np.inf
+
+
+def _largest(states: Sequence[np.ndarray]) -> float:
+    """Of all states; what is smaller than half precision can tell from 0 counts as that."""
+    tiny = float(np.finfo(np.float16).smallest_subnormal)
+    return max(tiny, *(float(np.abs(one).max(initial=0.0)) for one in states))
 
 
 def _arrays(said: Any) -> Sequence[np.ndarray]:

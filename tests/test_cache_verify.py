@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Project
 
 from harness.errors import SuiteError
-from harness.store import KEY, MANIFEST, file_hash
-from harness.verifying import read_amount
+from harness.measuring.machine import detect, versions
+from harness.plugins import load_registry
+from harness.specs import SpanOutput
+from harness.store import KEY, MANIFEST, Store, file_hash
+from harness.verifying import TOLERANCE, Amount, Here, Verdict, _difference, read_amount, recompute
 
 
 @pytest.fixture
@@ -147,6 +152,114 @@ def test_without_its_model_an_entry_is_not_compared(ran_once):
     assert sum(line.endswith(f"its artifact {lost.name[:12]} is no longer in the store") for line in said) == 1
     assert sum(line.endswith(f"its artifact {broken.name[:12]} is damaged") for line in said) == 1
     assert sum(line.startswith("ok") for line in said) == 6
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["places", "logits"])
+def test_what_is_no_number_is_seen_in_every_part_of_an_output(name, bad):
+    said = SpanOutput(np.array([[-1.0, -1.0], [0.0, 4.0]]), np.array([[0.5, 0.25], [1.0, 2.0]]))
+    parts = {"places": said.places, "logits": said.logits}
+    stored = SpanOutput(**{**parts, name: np.where(parts[name] == parts[name].max(), bad, parts[name])})
+    assert _difference(stored, said) == np.inf
+    assert _difference(said, SpanOutput(**parts)) == 0.0
+
+
+# ------------------------------------------------------------------------------------------------------- hidden states
+
+TAUGHT = """
+schema = 1
+[suite]
+name = "taught"
+anchor = {{ model = "teacher", compress = "none" }}
+[task]
+use = "{task}"
+source = "bundled:harness_{task}/data/{source}"
+max_length = 32
+[models.teacher]
+use = "transformer"
+hidden_size = 32
+layers = 1
+heads = 2
+vocab_size = 300
+train = {{ distil = "finetune", learning_rate = 3e-3, epochs = {epochs}, batch_size = 16 }}
+[models.student]
+use = "lstm"
+hidden_size = 8
+embedding_size = 8
+vocab_size = 300
+train = {{ distil = "hidden", teacher = "teacher", layers = [[-1, 1], [0, 0]], epochs = 1 }}
+[matrix]
+model = ["teacher", "student"]
+seed = [1]
+[measure]
+speed = false
+"""
+
+
+@pytest.fixture(scope="module", params=[("ner", "sample", 12), ("sentiment", "quickstart", 3)], ids=["words", "texts"])
+def taught(request, tmp_path_factory):
+    """States of two layers, of words and of whole texts, beside the teacher's outputs."""
+    made = Project(tmp_path_factory.mktemp("taught"))
+    task, source, epochs = request.param
+    made.write(TAUGHT.format(task=task, source=source, epochs=epochs))
+    made.harness("run", "toys.toml")
+    return made
+
+
+def with_states(project) -> Path:
+    (file,) = project.folder.glob(".harness/objects/**/states.1.npy")
+    return file
+
+
+def again(project, file: Path, amount: Amount) -> Verdict:
+    """The verdict on the entry of a file, as the command asks for it."""
+    store, facts = Store(project.folder / ".harness"), {"isa": detect().isa}
+    here = Here(
+        store=store, registry=load_registry(), machine=facts, library_version=lambda name: versions([name])[name]
+    )
+    return recompute(store.entry(file.parents[1].name), here, amount, seed=0)
+
+
+@contextmanager
+def instead(file: Path, values: np.ndarray):
+    """Other values in a sealed entry, for a while."""
+    right = np.load(file)
+    np.save(file, values)
+    seal(file.parents[1])
+    yield
+    np.save(file, right)
+    seal(file.parents[1])
+
+
+def test_hidden_states_are_the_same_again(taught):
+    done = taught.harness("cache", "verify", "--recompute", "100%")
+    assert rows(done.out)[with_states(taught).parents[1].name[:12]].startswith("ok")
+    assert "0 DIFFERS, 0 FAILED, 0 not checked" in done.err
+
+
+@pytest.mark.parametrize(
+    ("layer", "change", "said"),
+    [(1, 0.02, r"0\.0[12]\d*"), (0, 0.02, r"0\.0[12]\d*"), (1, np.nan, "inf"), (1, 2e-4, None)],
+)
+def test_one_changed_state_is_caught_beside_outputs_that_are_right(taught, layer, change, said):
+    file = with_states(taught).with_name(f"states.{layer}.npy")
+    wrong = np.load(file)
+    at = tuple(np.argwhere(np.abs(wrong) < np.abs(wrong).max() / 4)[7])  # where half precision can say so small a step
+    wrong[at] += np.float16(change * np.abs(wrong).max())
+    with instead(file, wrong):
+        found = again(taught, file, Amount(share=1.0))
+    assert (found.status, found.difference < TOLERANCE) == ("DIFFERS" if said else "ok", True)
+    expected = (
+        rf"hidden states of layer {layer}, by up to {said} of the largest: 1 of them, most at '.+'" if said else ""
+    )
+    assert re.fullmatch(expected, found.reason)
+
+
+def test_states_of_other_units_are_no_states_of_these(taught):
+    file = with_states(taught)
+    with instead(file, np.load(file)[:, :-1]):
+        found = again(taught, file, Amount(count=2))
+    assert found.reason.startswith("hidden states of layer 1, by up to inf of the largest: 2 of them, most at ")
 
 
 def test_an_empty_store_is_5(project):
