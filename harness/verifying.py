@@ -184,8 +184,8 @@ def _compared(
         kept = [np.atleast_2d(one) for one in read_states(stored, out, layer).per_example()]
         fresh = [np.atleast_2d(one) for one in answerer.rules.join(windows, seen, len(drawn))]
         off = _differences(kept, rows, fresh) / _largest(fresh)
-        about = f"hidden states of layer {layer}, by up to {off.max():.2g} of the largest: "
-        reasons.append(_differing(off, STATES, drawn, about))
+        which = f"hidden states of layer {layer}, by up to {off.max():.2g} of the largest: "
+        reasons.append(_differing(off, STATES, drawn, which))
     reason = "; ".join(filter(None, reasons))
     return Verdict(
         status="DIFFERS" if reason else "ok",
