@@ -15,7 +15,9 @@ from ner_helpers import entities, everyone, prepare, write
 
 from harness import Prepared
 from harness.cli.marking import brat, marked, tagged
+from harness.cli.predict_command import _shown_entities, _write_brat
 from harness.cli.task_card import _tagged_example
+from harness.errors import SuiteError
 from harness_ner.generate import DATA
 
 SUITE = """
@@ -170,6 +172,14 @@ def test_marks_leave_the_rest_of_the_text_alone():
 def test_entities_inside_others_are_marked_there(places, said):
     found = [{"start": start, "end": end, "type": kind, "text": ""} for start, end, kind in places]
     assert marked("a b cd e", found) == said
+
+
+def test_answers_without_entities_are_shown_as_they_are_and_never_as_brat(tmp_path):
+    fields, answer = {"text": "Ann sang"}, {"tags": ["NOUN", "VERB"]}
+    assert json.loads(_shown_entities(fields, answer)) == fields | answer
+    with pytest.raises(SuiteError, match=r"--format brat and this task do not fit: it finds no entities, it says tags"):
+        _write_brat([(fields, answer)], tmp_path / "docs")
+    assert not (tmp_path / "docs" / "0.ann").exists()
 
 
 def test_brat_lines_hold_no_line_ends():
