@@ -236,8 +236,12 @@ def _read_parquet(path: Path, _: str | None) -> Iterator[Row]:
         stream = datasets.load_dataset("parquet", data_files=glob.escape(str(path)), split="train", streaming=True)
         for number, cells in enumerate(stream, start=1):
             yield Row(f"{path}: row {number}", number, dict(cells))
-    except (OSError, ValueError) as error:
-        msg = f"{path}: not a readable Parquet file ({error}). Download it again, or convert it to .jsonl"
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:  # the last: metadata
+        what = f"{type(error).__name__}: {error}"
+        msg = (
+            f"{path}: not a readable Parquet file, or its metadata 'huggingface' are damaged ({what}). "
+            "Download it again, write it without them, or convert it to .jsonl"
+        )
         raise AssetError(msg) from error
 
 

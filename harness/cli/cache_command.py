@@ -123,11 +123,12 @@ def _found(verdict: Verdict) -> str:
 
 def _summed(verdicts: Sequence[Verdict]) -> int:
     """Say what was found; 1 when something differs or fails, 5 when nothing was compared."""
-    from harness.verifying import TOLERANCE
+    from harness.verifying import STATES, TOLERANCE
 
     counts = Counter(verdict.status for verdict in verdicts)
     listed = ", ".join(f"{counts[status]} {status}" for status in ("ok", "DIFFERS", "FAILED", "not checked"))
-    talk(f"{len(verdicts)} predict entries: {listed}; differences up to {TOLERANCE:g} are rounding")
+    rounding = f"differences up to {TOLERANCE:g} are rounding, of hidden states up to {STATES:g} of the largest"
+    talk(f"{len(verdicts)} predict entries: {listed}; {rounding}")
     if counts["DIFFERS"] or counts["FAILED"]:
         return 1
     if counts["ok"]:

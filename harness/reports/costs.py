@@ -22,6 +22,7 @@ from harness.reports.tables import (
 )
 
 _GPU_ALONE = " What the CPU takes is not in it."
+_NO_MEMORY = " What memory takes is not in it."
 
 
 def speed_section(report: Report) -> Lines:
@@ -85,10 +86,17 @@ def _energy(report: Report) -> Lines:
     return bullets(
         f"J per example, measurement {one.name}: text to answer, one by one, in {ROUNDS} windows; counted by "
         f"{markdown(', '.join(one.counters))} for the whole machine, less {fmt.significant(one.idle_watts)} W idle."
-        f"{_GPU_ALONE if all(counter.startswith('nvml') for counter in one.counters) else ''}"
+        f"{_uncounted(one.counters)}"
         for one in report.measurements
         if not isinstance(one.idle_watts, Absent)
     )
+
+
+def _uncounted(counters: Sequence[str]) -> str:
+    """Which part of the machine the counters leave out."""
+    if all(counter.startswith("nvml") for counter in counters):
+        return _GPU_ALONE
+    return "" if any(counter.endswith("dram") for counter in counters) else _NO_MEMORY
 
 
 def _measurements(report: Report) -> Lines:
