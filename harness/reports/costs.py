@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.measuring.energy import ROUNDS
 from harness.measuring.size import MIB
 from harness.reports import format as fmt

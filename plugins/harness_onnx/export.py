@@ -26,6 +26,7 @@ from harness import Arrays, CompressRequest, Facts, StageError
 from harness_onnx.graph import bytes_by_kind, operators, save, split_normalisation
 from harness_onnx.quiet import quiet_export
 from harness_onnx.runtime import MODEL, OnnxSession
+from harness_onnx.scan import scanned
 
 OPSET = 20
 TOLERANCE = 1e-3  # on logits, absolute: a wrong graph is off by tenths, a right one by 1e-6
@@ -169,7 +170,7 @@ def export(wrapper: Wrapper, arrays: Arrays, names: list[str], exporter: str) ->
     try:
         with quiet_export():
             model = trace(wrapper, arguments, names)
-        return onnx_ir.to_proto(ClearMetadataAndDocStringPass()(onnx_ir.from_proto(model)).model)
+        return scanned(onnx_ir.to_proto(ClearMetadataAndDocStringPass()(onnx_ir.from_proto(model)).model))
     except Exception as error:  # exporters raise many kinds
         msg = f"{type(wrapper.model).__name__} cannot be exported to ONNX by the {exporter} exporter: {error}"
         raise StageError(msg) from error

@@ -35,7 +35,8 @@ def windows(x: Tensor, kernel: int) -> Tensor:
     """Each token between its neighbours, zeros beyond the ends: [B, L, W] → [B, L, kernel · W]."""
     if kernel == 1:
         return x
-    padded = functional.pad(x, (0, 0, kernel // 2, kernel // 2))
+    beyond = x.new_zeros(x.size(0), kernel // 2, x.size(2))
+    padded = torch.cat([beyond, x, beyond], dim=1)
     return torch.cat([padded[:, at : at + x.size(1)] for at in range(kernel)], dim=-1)
 
 
