@@ -1,1 +1,1 @@
-"""Named entities: a bundled plugin with the CoNLL-2003 task and a task for annotated texts of your own."""
+"""Named entities: a bundled plugin with CoNLL-2003, RuNNE-2022 and RuREBus-2020, and tasks for texts of your own."""
