@@ -61,22 +61,26 @@ class Planner:
 
     def _prepare(self, task: TaskConfig, data: str | None) -> Stage:
         spec = self.context.registry.task(task.use)
-        source = self.suite.data[data] if data else task.source or spec.default_source
+        more = self.suite.data[data] if data else None
+        source = more.source if more else task.source or spec.default_source
         if source is None:
             msg = f"task '{task.use}' has no data of its own: give task.source (a file, a folder, or hub:owner/name)"
             raise SuiteError(msg)
         folder = None if task.source or data else spec.offline_folder
         asset = self.found(find_data(source, self.context.places, folder))
         roles = ["transfer"] if data else list(spec.roles)
+        apart = [role for role in ("dev", "test") if more and role in spec.roles and role not in more.allow_overlap]
+        own = self.prepare(task).key if apart else ""
         return self.add(
             Stage(
                 kind="prepare",
                 component=self.component("task", task.use),
                 version=spec.version,
                 params={**identity_params(spec, task.params, spec.scoring), "roles": roles},
+                inputs={role: Ref(own, role) for role in apart},
                 data={"source": asset.fingerprint if isinstance(asset, Asset) else f"missing:{source}"},
                 libraries=self.libraries(spec),
-                options={"task": _task_json(task), "asset": _asset_json(asset)},
+                options={"task": _task_json(task), "asset": _asset_json(asset), "data": data},
                 label=f"prepare {data or task.use}",
             )
         )

@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import SuiteError
 from harness.plugins import Registry
 from harness.specs import Params
-from harness.suite.types import EnergyConfig, ModelConfig, SpeedConfig, StepConfig, Suite
+from harness.suite.types import DataConfig, EnergyConfig, ModelConfig, SpeedConfig, StepConfig, Suite
 
 BATCH = 32  # on samples of about a hundred examples: a handful of steps per epoch
 SPEED = SpeedConfig(inputs=4, blocks=6, turn_ms=5.0, batch_size=8)  # enough for every column to be filled
@@ -27,7 +27,7 @@ def rehearsal(suite: Suite, registry: Registry) -> Suite:
         suite,
         sets={axis: target for axis, target in suite.sets.items() if not target.startswith("model.")},
         task=replace(suite.task, source=task.sample_source, params=task.params()),
-        data=dict.fromkeys(suite.data, task.sample_source),
+        data=dict.fromkeys(suite.data, DataConfig(task.sample_source, ("dev", "test"))),
         models={name: _miniature(model, registry) for name, model in suite.models.items()},
         measure=replace(suite.measure, speed=speed, energy=suite.measure.energy and ENERGY),
     )

@@ -312,9 +312,7 @@ class Batch:
     covered: torch.Tensor | None = None  # bool [U, C]: those of which every teacher knows; None: all
     layers: int = 1  # how many units in a row are about one word: the types of nested entities
     critical: torch.Tensor | None = None  # int64 [C]: the critical type of each class, -1: none; see `CriticalTask`
-    states: tuple[
-        tuple[torch.Tensor, torch.Tensor], ...
-    ] = ()  # [U, H] of student and of teacher, for each pair
+    states: tuple[tuple[torch.Tensor, torch.Tensor], ...] = ()  # [U, H] of student and of teacher, for each pair
 
 
 class Distiller(Protocol):

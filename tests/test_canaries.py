@@ -126,12 +126,31 @@ def tagged(task, rng) -> np.ndarray:
     return task.samples(examples, outputs, TAGS)
 
 
+LAYERS = tuple(f"{kind}:{tag}" for kind in ("DISEASE", "ORG", "PERSON") for tag in "OBILU")
+
+
+def layered(task, rng) -> np.ndarray:
+    """Samples of forty texts of nine words with any mentions, answered at random: decoding and scoring together."""
+    words = [[2 * at, 2 * at + 1] for at in range(9)]
+    kinds = [label[:-2] for label in LAYERS[::5]]
+    examples = [
+        {
+            "id": str(n), "text": "a b c d e f g h i", "words": words,
+            "entities": [[2 * min(a, b), 2 * max(a, b) + 1, kinds[k]] for a, b, k in rng.integers(0, (9, 9, 3), (6, 3)).tolist()],
+        }
+        for n in range(40)
+    ]  # fmt: skip
+    outputs = [rng.normal(size=(9, 15)).astype(np.float32) for _ in range(40)]
+    return task.samples(examples, outputs, LAYERS)
+
+
 def of_task(spec) -> str:
     rng = np.random.default_rng(0)
     task = spec.load()
-    drawn = {"span": asked, "token": tagged}.get(spec.head)
+    drawn = {"span": asked, "token": tagged, "nested-token": layered}.get(spec.head)
     samples = drawn(task, rng) if drawn else rng.integers(0, 3, size=(40, 2)).astype(float)
-    found = task.metrics(samples, rng.integers(0, 3, size=(5, 40)), TAGS if spec.head == "token" else ("a", "b", "c"))
+    labels = {"token": TAGS, "nested-token": LAYERS}.get(spec.head, ("a", "b", "c"))
+    found = task.metrics(samples, rng.integers(0, 3, size=(5, 40)), labels)
     return digest(*(found[name] for name in sorted(found)))
 
 

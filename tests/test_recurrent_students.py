@@ -27,6 +27,7 @@ from harness_torch.int8 import TorchInt8
 from harness_torch.int8_format import rebuild
 from harness_torch.plugin import Int8Params as TorchInt8Params
 from harness_torch.runtime import TorchSession
+from harness_trimming.trim import shrink
 
 STUDENTS = {name: load_registry().student(name) for name in ("lstm", "sru", "srupp")}
 HEADS = ("sequence", "token", "nested-token", "span")
@@ -210,6 +211,17 @@ def test_a_step_moves_every_weight_and_leaves_numbers(name):
         assert not torch.equal(value, before[key]), key
 
 
+@pytest.mark.parametrize("name", STUDENTS)
+def test_mixed_precision_answers_almost_alike_and_can_be_trained(name):
+    student, arrays = Made(name, "nested-token", factorised=3), random_arrays(4, 9)
+    wanted = student.answer(arrays)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = student.model(**tensors(arrays)).logits.float()
+        student.model.train()(**tensors(arrays)).logits.float().pow(2).sum().backward()
+    assert np.abs(found.detach().numpy() - wanted).max() < 0.1 * wanted.std()
+    assert all(parameter.grad.isfinite().all() for parameter in student.model.parameters())
+
+
 def test_windows_of_long_contexts_share_what_the_suite_says(tmp_path):
     pairs = [("who ?", "Peru Samara Tver " * 30)]
     counts = []
@@ -268,6 +280,17 @@ def test_what_a_narrow_table_means_is_borrowed_from_it(tmp_path):
 def test_a_table_that_is_not_narrower_is_refused(tmp_path):
     with pytest.raises(StageError, match="factorised = 12: the embeddings are 12 wide; use a smaller number"):
         build("sru", tmp_path, "token", SruParams(**{**SMALL, "factorised": 12}))
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_vocabulary_can_be_cut_whatever_the_table_leads_to(name):
+    student, arrays = Made(name, "token", factorised=3), random_arrays(2, 9)
+    before, used = student.answer(arrays), sorted({0, *arrays["input_ids"].ravel().tolist()})
+    new = {old: at for at, old in enumerate(used)}
+    shrink(student.model, new)
+    assert student.model.get_input_embeddings().weight.shape == (len(used), 3)
+    after = student.answer({**arrays, "input_ids": np.vectorize(new.get)(arrays["input_ids"])})
+    assert np.array_equal(after, before)
 
 
 # -------------------------------------------------------------------------------------------------------------- params

@@ -22,6 +22,7 @@ from harness.errors import SuiteError
 from harness.specs import Params
 from harness.suite import (
     ChainStep,
+    DataConfig,
     MeasureConfig,
     ModelConfig,
     Retention,
@@ -39,7 +40,7 @@ def test_a_good_suite_becomes_values() -> None:
     assert suite.anchor == {"model": "teacher", "compress": "none", "beta": None}
     labels = {"good": "positive", "so so": "neutral"}
     assert suite.task == TaskConfig(use="reviews", params=ReviewParams(labels=labels, stride=64), max_length=96)
-    assert suite.data == {"news": "data/news.jsonl"}
+    assert suite.data == {"news": DataConfig("data/news.jsonl")}
     assert list(suite.models) == ["teacher", "student", "two-step", "plain"]
     assert suite.models["two-step"] == ModelConfig(
         name="two-step",

@@ -143,7 +143,7 @@ def _length(name: str, texts: Sequence[str]) -> str:
 
 def _texts(example: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name, value in example.items():
-        if isinstance(value, str) and name != "id":
+        if isinstance(value, str) and name not in ("id", "doc"):
             yield name, value
         elif isinstance(value, list) and value and isinstance(value[0], dict) and isinstance(value[0].get("text"), str):
             yield name, value[0]["text"]

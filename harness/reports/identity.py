@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +42,8 @@ def _source(data: Mapping[str, Any]) -> Lines:
     counts = data["counts"]
     roles = [role for role in _ROLES if role in counts]
     sizes = ", ".join(f"{fmt.count(counts[role])} {role}" for role in roles)
-    labels = f"Labels: {', '.join(markdown(label) for label in data['labels'])}." if data["labels"] else ""
+    names = list(dict.fromkeys(re.sub(r":[OBILU]$", "", label) for label in data["labels"]))  # of layers, their types
+    labels = f"Labels: {', '.join(map(markdown, names))}." if names else ""
     facts: list[list[Content]] = [[key, text] for key, text in flat(data["facts"], depth=2)]
     return [
         f"Source: {markdown(data['origin'])}. Examples: {sizes}. {labels}".rstrip(),

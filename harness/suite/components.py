@@ -22,7 +22,7 @@ from harness.suite.schema import (
     TaskTable,
     check_name,
 )
-from harness.suite.types import ChainStep, ModelConfig, StepConfig, TaskConfig
+from harness.suite.types import ChainStep, DataConfig, ModelConfig, StepConfig, TaskConfig
 from harness.training import TrainParams
 
 S = TypeVar("S", bound=Spec)
@@ -75,10 +75,10 @@ def read_task(reader: Reader) -> tuple[TaskConfig | None, TaskSpec | None]:
     return TaskConfig(use=table.use, params=params, source=table.source, **lengths), spec
 
 
-def read_data(reader: Reader) -> dict[str, str]:
+def read_data(reader: Reader) -> dict[str, DataConfig]:
     """`[data]`: transfer sets."""
     tables = {name: reader.problems.check(DataTable, raw, ("data", name)) for name, raw in _named(reader, "data")}
-    return {name: table.source for name, table in tables.items() if table}
+    return {name: DataConfig(table.source, tuple(table.allow_overlap)) for name, table in tables.items() if table}
 
 
 def read_models(reader: Reader, task: TaskSpec | None) -> dict[str, ModelConfig]:

@@ -90,6 +90,7 @@ class DataTable(Params):
     """`[data.<name>]`: a transfer set."""
 
     source: Text
+    allow_overlap: list[Literal["dev", "test"]] = Field([])  # splits of the task whose texts may stand in it
 
 
 class InitTable(Params):

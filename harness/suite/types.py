@@ -160,6 +160,14 @@ class Cell:
         return ",".join(f"{name}={axis_text(value)}" for name, value in self.axes if value is not None)
 
 
+@dataclass(frozen=True)
+class DataConfig:
+    """`[data.<name>]`: a transfer set."""
+
+    source: str
+    allow_overlap: tuple[str, ...] = ()  # splits of the task whose texts may stand in it
+
+
 @dataclass(frozen=True, kw_only=True)
 class Suite:
     """Everything a run needs to know, checked. A cell's task and model may differ by bound axes: see `bind`."""
@@ -171,7 +179,7 @@ class Suite:
     title: str
     anchor: Mapping[str, AxisValue]  # every axis of the anchor row
     task: TaskConfig
-    data: Mapping[str, str]  # transfer set name → source
+    data: Mapping[str, DataConfig]  # transfer sets by name
     models: Mapping[str, ModelConfig]
     chains: Mapping[str, tuple[ChainStep, ...]]  # includes "none": ()
     axes: Mapping[str, tuple[AxisValue, ...]]  # model, compress, seed and the suite's own

@@ -141,7 +141,7 @@ class SruLayer(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
         """Inputs [L, B, W] and keep [L, B, 1], one where there is a token, else both zero → h [L, B, 2H], zero so."""
-        made = self.transform(x, keep).to(x.dtype)  # in mixed precision the matrices alone are short
+        made = self.transform(x, keep).to(x.dtype)
         parts, skip = made.split(3 * self.bias.numel() // 2, dim=-1) if self.projects else (made, x)
         skip = skip if self.scale == 1 else skip * self.scale
         recur = self._traced if torch.jit.is_tracing() else self._recur  # type: ignore[attr-defined, no-untyped-call]
@@ -227,10 +227,15 @@ class Sru(nn.Module):
             self.layers.append(SruLayer(width, hidden, transform, bias=highway_bias, scale=scale, dropout=own))
             width = 2 * hidden
 
+    @property
+    def precision(self) -> torch.dtype:
+        """That of the states."""
+        return next(parameter.dtype for parameter in self.parameters() if parameter.ndim == 1)
+
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Inputs [B, L, W], mask of ones and zeros [B, L] → h [B, L, 2H], zero at padding."""
-        keep = mask.t().unsqueeze(-1).to(x.dtype)  # [L, B, 1]
-        x = x.transpose(0, 1) * keep
+        keep = mask.t().unsqueeze(-1).to(self.precision)  # [L, B, 1]
+        x = x.transpose(0, 1) * keep  # in mixed precision, states are long and the products of matrices short
         for layer in self.layers:
             x = layer(x, keep)
         return x.transpose(0, 1)
