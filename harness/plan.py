@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.assets import Missing, Places
-from harness.keys import Ref, Stage, digest
+from harness.keys import Ref, Stage, digest, written
 from harness.plugins import Registry
-from harness.suite.types import Cell, Suite
+from harness.suite.types import Cell, Suite, TaskConfig
 
 Weights = Literal["given", "random"]
 
@@ -88,6 +88,11 @@ class Plan:
         for key in keys:
             visit(key)
         return list(seen)
+
+
+def task_json(task: TaskConfig) -> dict[str, Any]:
+    """The task as workers open it (`Registry.open_task`)."""
+    return {"use": task.use, "params": written(task.params)}
 
 
 def suite_digest(suite: Suite) -> str:

@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import SuiteError
-from harness.keys import Ref, Stage, written
+from harness.keys import Ref, Stage
 from harness.measuring.energy import find_meter
-from harness.plan import CellPlan
+from harness.plan import CellPlan, task_json
 from harness.specs import RuntimeSpec
 from harness.suite.bind import bind
 from harness.suite.types import Cell, EnergyConfig, SpeedConfig
@@ -95,7 +95,7 @@ def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) 
                 "machine": planner.context.machine["identity"],
                 **({"counters": find_meter().names} if energy else {}),  # those that have become readable
             },
-            options={"task": {"use": task.use, "params": written(task.params)}},
+            options={"task": task_json(task)},
             label=f"measure {next(iter(rows.values())).cell['model']}",
             exclusive=True,
         )

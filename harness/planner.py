@@ -9,9 +9,10 @@ from typing import Any
 from harness.assets import Asset, Missing, find_data, find_model
 from harness.errors import SuiteError
 from harness.keys import Ref, Stage, identity_params, written
-from harness.plan import CellPlan, Context, Plan
+from harness.plan import CellPlan, Context, Plan, task_json
 from harness.plan_measure import add_measurements
-from harness.specs import CompressorSpec, DistillerSpec, RuntimeSpec, Spec, StudentSpec
+from harness.plan_train import train_stage
+from harness.specs import CompressorSpec, RuntimeSpec, Spec, StudentSpec
 from harness.suite.bind import bind
 from harness.suite.types import Cell, ChainStep, ModelConfig, StepConfig, Suite, TaskConfig
 
@@ -80,7 +81,7 @@ class Planner:
                 inputs={role: Ref(own, role) for role in apart},
                 data={"source": asset.fingerprint if isinstance(asset, Asset) else f"missing:{source}"},
                 libraries=self.libraries(spec),
-                options={"task": _task_json(task), "asset": _asset_json(asset), "data": data},
+                options={"task": task_json(task), "asset": _asset_json(asset), "data": data},
                 label=f"prepare {data or task.use}",
             )
         )
@@ -129,7 +130,7 @@ class Planner:
                 options={
                     "student": model.use,
                     "head": head,
-                    "task": _task_json(task),
+                    "task": task_json(task),
                     "params": written(model.params),
                     "assets": {n: _asset_json(a) for n, a in assets.items()},
                     "lengths": {**lengths},
@@ -177,7 +178,7 @@ class Planner:
             return _Made(ref, start.key, ())
         for number, step in enumerate(model.train):
             last = number == len(model.train) - 1
-            stage = self._train(task, model, step, ref, seed, epochs=self._epochs(model) if last else ())
+            stage = train_stage(self, task, model, step, ref, seed, epochs=self._epochs(model) if last else ())
             ref = Ref(stage.key, self._output(step, stage, epoch if last else None))
             trained.append(stage.key)
         return _Made(ref, start.key, tuple(trained))
@@ -191,78 +192,11 @@ class Planner:
     def _output(step: StepConfig, stage: Stage, epoch: int | None) -> str:
         return f"epoch-{epoch}" if epoch and stage.params.get("outputs") else step.loop.select
 
-    def _train(
-        self, task: TaskConfig, model: ModelConfig, step: StepConfig, start: Ref, seed: int, epochs: tuple[int, ...]
-    ) -> Stage:
-        step = self._reduced(step)
-        spec = self.context.registry.distiller(step.distil)
-        prepared = self.prepare(task)
-        data = Ref(self.prepare(task, step.on).key, "transfer") if step.on else Ref(prepared.key, "train")
-        inputs = {"start": start, "data": data, "dev": Ref(prepared.key, "dev"), "meta": Ref(prepared.key, "meta")}
-        taught = [self.teacher(task, name).ref for name in step.teacher]
-        states = tuple(sorted({theirs for _, theirs in spec.states(step.params)}))
-        for number, (name, ref) in enumerate(zip(step.teacher, taught, strict=True)):
-            inputs[f"teacher.{number}"] = Ref(self._predict(task, ref, (), data, name, states).key)
-        loop = step.loop.model_dump(mode="json", exclude_defaults=True)
-        return self.add(
-            Stage(
-                kind="train",
-                component=self.component("distiller", step.distil),
-                version=spec.version,
-                params={
-                    **identity_params(spec, step.params),
-                    **({"loop": loop} if loop else {}),
-                    **({"task": critical} if (critical := self._critical(task, spec, step)) else {}),
-                    **({"outputs": [*(f"epoch-{n}" for n in sorted(epochs)), step.loop.select]} if epochs else {}),
-                },
-                seed=seed,
-                inputs=inputs,
-                libraries={**self.libraries(spec), "torch": self.context.library_version("torch")},
-                options={
-                    "distiller": step.distil,
-                    "params": written(step.params),
-                    "loop": step.loop.model_dump(mode="json"),
-                    "task": _task_json(task),
-                },
-                label=f"train {model.name}{'' if step.name == 'train' else '.' + step.name} seed {seed}",
-                after=tuple(self._floor(task, name, ref).key for name, ref in zip(step.teacher, taught, strict=True))
-                if self.context.floors
-                else (),
-            )
-        )
-
-    def _reduced(self, step: StepConfig) -> StepConfig:
-        """The same step by the distiller that it amounts to: a sweep's zero is trained once."""
-        reduced = self.context.registry.distiller(step.distil).reduces_to(step.params)
-        if reduced is None:
-            return step
-        name, params = reduced
-        return replace(step, distil=name, params=self.context.registry.distiller(name).params(**params))
-
-    def _critical(self, task: TaskConfig, distiller: DistillerSpec, step: StepConfig) -> dict[str, Any]:
-        """Which epoch is best may depend on what scores read, too."""
-        return self._scoring(task) if distiller.reads_critical or step.loop.select == "best" else {}
-
-    def _scoring(self, task: TaskConfig) -> dict[str, Any]:
+    def scoring(self, task: TaskConfig) -> dict[str, Any]:
         """The params that the data does not depend on, and scores do."""
         spec = self.context.registry.task(task.use)
         found = identity_params(spec, task.params)
         return {name: value for name, value in found.items() if name in spec.scoring}
-
-    def _floor(self, task: TaskConfig, name: str, teacher: Ref) -> Stage:
-        """A teacher that learned nothing teaches nobody: judged on dev, before any student is trained."""
-        dev = Ref(self.prepare(task).key, "dev")
-        score = self._score(task, self._predict(task, teacher, (), dev, name), dev)
-        return self.add(
-            Stage(
-                kind="floor",
-                component=self.component("task", task.use),
-                version=self.context.registry.task(task.use).version,
-                inputs={"score": Ref(score.key), "data": dev, "meta": Ref(dev.key, "meta")},
-                options={"task": _task_json(task), "teacher": name},
-                label=f"judge {name} as a teacher",
-            )
-        )
 
     # --------------------------------------------------------------------------------------------- compress and predict
 
@@ -285,13 +219,13 @@ class Planner:
                     "compressor": step.use,
                     "params": written(step.params),
                     "assets": {n: _asset_json(a) for n, a in assets.items()},
-                    "task": _task_json(task),
+                    "task": task_json(task),
                 },
                 label=f"compress {label} with {step.use}",
             )
         )
 
-    def _predict(
+    def predict(
         self,
         task: TaskConfig,
         artifact: Ref,
@@ -300,6 +234,7 @@ class Planner:
         label: str,
         states: tuple[int, ...] = (),
     ) -> Stage:
+        """What an artifact says about data, one by one where answers depend on batch mates; `states`: layers."""
         made = [self.context.registry.compressor(step.use) for step in chain]
         specs: list[StudentSpec | CompressorSpec] = [self._student_of(artifact), *made]
         runtime = self.runtime(artifact, chain)
@@ -313,7 +248,7 @@ class Planner:
                 inputs={"artifact": artifact, "data": data},
                 libraries=self.libraries(runtime),
                 facets={"isa": self.context.machine["isa"]} if any(spec.isa_dependent for spec in specs) else {},
-                options={"task": _task_json(task)},
+                options={"task": task_json(task)},
                 label=f"predict {label} on {data.output}",
             )
         )
@@ -340,11 +275,11 @@ class Planner:
         task, model = bind(self.suite, cell)
         test = Ref(self.prepare(task).key, "test")
         label = f"{model.name} {cell['compress']} seed {cell['seed']}"
-        predicted = self._predict(task, planned.artifact, self.suite.chains[str(cell["compress"])], test, label)
+        predicted = self.predict(task, planned.artifact, self.suite.chains[str(cell["compress"])], test, label)
         return replace(
             planned,
             predict=predicted.key,
-            score=self._score(task, predicted, test).key,
+            score=self.score(task, predicted, test).key,
             dev=self._dev(task, planned.artifact, cell, label),
         )
 
@@ -355,7 +290,7 @@ class Planner:
             return None
         dev = Ref(self.prepare(task).key, "dev")
         chain = self.suite.chains[str(cell["compress"])]
-        return self._score(task, self._predict(task, artifact, chain, dev, label), dev).key
+        return self.score(task, self.predict(task, artifact, chain, dev, label), dev).key
 
     def artifact(self, cell: Cell) -> CellPlan:
         """The stages up to what the cell ships; neither predictions nor a score."""
@@ -391,16 +326,17 @@ class Planner:
                 return reason
         return None
 
-    def _score(self, task: TaskConfig, predicted: Stage, data: Ref) -> Stage:
+    def score(self, task: TaskConfig, predicted: Stage, data: Ref) -> Stage:
+        """Predictions against gold."""
         spec = self.context.registry.task(task.use)
         return self.add(
             Stage(
                 kind="score",
                 component=self.component("task", task.use),
                 version=spec.version,
-                params=self._scoring(task),
+                params=self.scoring(task),
                 inputs={"predictions": Ref(predicted.key), "data": data, "meta": Ref(data.key, "meta")},
-                options={"task": _task_json(task)},
+                options={"task": task_json(task)},
                 label=predicted.label.replace("predict", "score", 1),
             )
         )
@@ -419,10 +355,6 @@ def make_plan(
     if suite.measure.speed and any(plan.artifact for plan in cells):
         cells = add_measurements(planner, cells, suite.measure.speed, failed)
     return Plan(suite=suite, cells=cells, stages=planner.stages, missing=tuple(planner.missing.values()))
-
-
-def _task_json(task: TaskConfig) -> dict[str, Any]:
-    return {"use": task.use, "params": written(task.params)}
 
 
 def _asset_json(asset: Asset | Missing) -> dict[str, Any]:
