@@ -16,7 +16,7 @@ from harness.plugins import Registry, load_registry
 from harness.specs import Arrays, Encoded, Encoder, Example, Facts, Session, StatesSession, Task, load_object
 from harness.stages.batching import collate, sorted_batches
 
-TOKENS = 1024  # of a batch, with padding: on CPUs throughput grows no further, and padding costs
+TOKENS = 512  # of a batch, with padding: on CPUs throughput grows no further, and padding costs
 
 
 @dataclass(frozen=True)

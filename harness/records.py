@@ -161,7 +161,10 @@ def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts, scored: 
             "source": suite.task.source,
             "default_source": task.default_source,
             "metrics": [asdict(metric) for metric in task.metrics],
-            "data": [{**data, **_items(scored.get(str(data.get("examples"))), store)} for data in _data(plan, store)],
+            "data": [
+                {**data, **_items(scored.get(str(data.get("examples"))), store, task.private_text)}
+                for data in _data(plan, store)
+            ],
         },
         "anchor": dict(suite.anchor),
         "measure": asdict(suite.measure),
@@ -192,10 +195,13 @@ def _tested(folder: Path) -> Json:
     return {"examples": digest(ids), "ids": ids}
 
 
-def _items(score: str | None, store: Store) -> Json:
-    """What is critical in the test data: every score on them lists the same."""
+def _items(score: str | None, store: Store, private: bool) -> Json:
+    """The critical spans of the test data, without a word of theirs where the task's texts are private."""
     path = store.path(Ref(score)) / "items.json" if score else None
-    return {"items": read_json(path)} if path and path.exists() else {}
+    if not path or not path.exists():
+        return {}
+    hidden = ("text", "context") if private else ()
+    return {"items": [{k: v for k, v in item.items() if k not in hidden} for item in read_json(path)]}
 
 
 def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Outcome], facts: RunFacts) -> Json:

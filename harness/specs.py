@@ -79,6 +79,7 @@ class TaskSpec(Spec):
     classes: Callable[[Any], int | None] = field(default=lambda params: None)  # number of classes, where params tell
     scoring: frozenset[str] = frozenset()  # params that scores, answers and losses read, and the data does not
     names_critical: bool = False  # the factory makes a `CriticalTask`
+    private_text: bool = False  # its texts may not be passed on: records and reports name places, and quote nothing
 
     def load(self, params: Params | None = None) -> Task:
         """Import the factory and make the task with its params, the defaults where none are given."""

@@ -122,7 +122,14 @@ def test_the_estimate_comes_from_history(project):
 
 
 def test_a_new_suite_for_own_data_runs_its_plan(project):
-    (project.folder / "отзывы.csv").write_text("text,label\nхорошо,good\nплохо,bad\n", encoding="utf-8")
+    rows = "".join(f"хорошо {n},good\nплохо {n},bad\n" for n in range(40))
+    (project.folder / "отзывы.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    (project.folder / "broken.csv").write_text("text,label\nхорошо,good,лишнее\n", encoding="utf-8")
+    assert (
+        "broken.csv:2: 3 cells"
+        in project.harness("new", "suite", "--task", "sentiment", "--data", "broken.csv", code=2).err
+    )
+    assert not (project.folder / "suites").exists()
     said = project.harness("new", "suite", "--task", "sentiment", "--data", "отзывы.csv")
     path = said.out.strip()
     assert "nothing was executed" in project.harness("plan", path).out
@@ -141,6 +148,7 @@ def test_a_new_suite_for_a_corpus_of_entities(project):
     text = (project.folder / path).read_text()
     assert 'metric = "f1"' in text
     assert text.count("lowercase = false") == 3
+    assert '# critical = ["PER"]' in text
     assert "nothing was executed" in project.harness("plan", path).out
     assert "PER" in project.harness("list", "tasks", "ner", "--source", "corpus.conll").out
 

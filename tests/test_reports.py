@@ -265,7 +265,7 @@ def test_a_loud_measurement_resolves_nothing():
     found = timed({}, twin=fakes.result(16.0, 2))
     assert not row(found, "teacher · onnx-int8").speed.forward.resolved
     assert "the smallest of the 3 rows" in found.sentence
-    assert "at a speed that was not resolved and 1/3.7 of the size" in found.sentence
+    assert "at a speed that the measurement did not resolve and 1/3.7 of the size" in found.sentence
 
 
 def test_the_lower_bound_ranks():

@@ -159,3 +159,28 @@ def test_predict_answers_with_the_artifact(run):
     for entity in answer["entities"]:
         assert answer["text"][entity["start"] : entity["end"]] == entity["text"]
         assert entity["critical"] == (entity["type"] == "PER")
+
+
+def test_texts_that_may_not_be_passed_on_are_in_no_record_and_no_report(run, tmp_path):
+    """The same suite as CoNLL-2003: spans are counted, and not a sentence of the test data is quoted."""
+    from conftest import Project
+
+    named = {"task.use": '"conll2003"', "matrix.model": '["teacher", "kd", "constrained"]', "task.critical": '["PER", "ORG"]'}
+    words = [f"--set={name}={value}" for name, value in named.items()]
+    made = Project(tmp_path)
+    made.write(SUITE, "words.toml")
+    made.harness("run", "words.toml", *words)
+    files = [path for path in (tmp_path / "reports").iterdir() if path.is_file()]
+    assert {".md", ".jsonl", ".json", ".csv"} <= {path.suffix for path in files}
+    texts = [
+        json.loads(line)["text"]
+        for path in tmp_path.glob(".harness/objects/**/test/examples.jsonl")
+        for line in path.open()
+    ]
+    assert len(texts) > 40
+    for path in files:
+        written = path.read_text()
+        assert not [text for text in texts if text in written], path.name
+    assert "## Critical spans lost and won" in (tmp_path / "reports/words.md").read_text()
+    document, _ = documents(made)
+    assert set(document["task"]["data"][0]["items"][0]) == {"example", "start", "end", "type"}

@@ -100,8 +100,14 @@ def _unpacked(text: str, count: int) -> np.ndarray:
 def _shown(spans: Sequence[Json], chosen: np.ndarray) -> tuple[Item, ...]:
     picked = [spans[int(n)] for n in np.flatnonzero(chosen)[:EXAMPLES]]
     return tuple(
-        Item(**{key: str(span[key]) for key in ("type", "text", "context", "example")}) for span in picked
-    )  # fmt: skip
+        Item(
+            type=str(span["type"]),
+            text=str(span.get("text", f"characters {span['start']} to {span['end']}")),
+            context=str(span.get("context", "not quoted: the texts may not be passed on")),
+            example=str(span["example"]),
+        )
+        for span in picked
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ sections

@@ -19,7 +19,7 @@ def data_section(report: Report) -> Lines:
     """Where the examples came from, how many there are, what reading them took."""
     task = report.run["task"]
     summary = (
-        f"Task {markdown(task['name'])}: {markdown(task['summary'])}. Texts are cut at {task['max_length']} tokens."
+        f"Task {markdown(task['name'])}: {markdown(task['summary'])}. {_read_in(task)} {task['max_length']} tokens."
     )
     blocks = [_source(data) for data in task["data"]]
     return section("Data", [summary, ""], _cut(report), *blocks)
@@ -36,6 +36,10 @@ def _cut(report: Report) -> Lines:
         f"{fmt.count(count)} of {fmt.count(tests)} test examples were cut for {', '.join(labels)}."
         for count, labels in counts.items()
     )
+
+
+def _read_in(task: Mapping[str, Any]) -> str:
+    return "Texts are cut at" if task["head"] == "sequence" else "Texts are read in windows of"
 
 
 def _source(data: Mapping[str, Any]) -> Lines:

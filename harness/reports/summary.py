@@ -31,12 +31,44 @@ def summarise_rows(rows: Sequence[Row], metric: Metric, mode: str) -> tuple[str 
     scored = [row for row in done if isinstance(row.kept.interval, Interval)]
     if not scored:
         best = _fastest(done)
-        return best.label, f"{_unscored(best, anchor)}; nothing is known of its quality."
+        return best.label, f"{_unscored(best, anchor)}; {_own(best, metric)}."
     if scored[0].also_kept:
-        return _cheapest_of_all([row for row in rows if isinstance(row.kept.interval, Interval)], anchor)
+        kept = [row for row in rows if isinstance(row.kept.interval, Interval)]
+        label, sentence = _cheapest_of_all(kept, anchor)
+        return label, sentence + _besides(next((row for row in kept if row.label == label), None), metric)
     best, why = _choose(scored, metric)
     of = "" if best.kept.of == anchor.label else anchor.label
-    return best.label, f"{best.label} keeps {_kept(best)} {_gains(best, of)}{why}."
+    sentence = f"{best.label} keeps {_kept(best)} {_gains(best, of)}{why}."
+    return best.label, sentence + _besides(best, metric)
+
+
+def _own(row: Row, metric: Metric) -> str:
+    """Of a row whose kept share cannot be formed, because the reference's is 0 or missing."""
+    interval = row.quality[metric.name].interval
+    if isinstance(interval, Absent):
+        return "nothing is known of its quality"
+    return f"its {metric.name} is {_shown(interval, metric)}; what it keeps of {row.kept.of}'s cannot be said"
+
+
+def _besides(row: Row | None, metric: Metric) -> str:
+    """What became of the primary metric, where only others were to be kept."""
+    if row is None or row.anchor or metric.name in {kept.metric for kept in row.keeps}:
+        return ""
+    difference, interval = row.quality[metric.name].difference, row.quality[metric.name].interval
+    if isinstance(difference, Absent) or isinstance(interval, Absent):
+        return ""
+    points = " points" if metric.unit == "%" else ""
+    moved = ranged(_scaled(difference, metric), 1, signed=True)
+    return f" Its {metric.name} is {_shown(interval, metric)}, {moved}{points} against the anchor's."
+
+
+def _shown(interval: Interval, metric: Metric) -> str:
+    return f"{ranged(_scaled(interval, metric), 1)}{' %' if metric.unit == '%' else ''}"
+
+
+def _scaled(interval: Interval, metric: Metric) -> Interval:
+    factor = 100 if metric.unit == "%" else 1
+    return Interval(*(factor * v for v in (interval.value, interval.low, interval.high)))
 
 
 def _has_result(row: Row) -> bool:
@@ -151,9 +183,7 @@ def _speed(ratio: Ratio, what: str) -> str:
     if isinstance(ratio.interval, Absent):
         return ""
     if ratio.noise or not ratio.resolved:
-        return (
-            what.replace("the ", "the same ") if ratio.noise else f"{what.replace('the ', 'a ')} that was not resolved"
-        )
+        return what.replace("the ", "the same ", 1) if ratio.noise else "a speed that the measurement did not resolve"
     value, bounds = measured(ratio.interval).split(" ", 1)
     return f"{value}× {bounds} {what}"
 
@@ -252,7 +282,8 @@ def _all_kept(row: Row, anchor: Row) -> str:
 
 def _rehearsed(rows: Sequence[Row]) -> str:
     cells, done = sum(row.seeds for row in rows), sum(row.seeds_ok for row in rows)
-    return f"Rehearsal: {done} of {cells} cells went through on sampled data with miniature models."
+    how = "on bundled samples with miniature models; your own data was not read"
+    return f"Rehearsal: {done} of {cells} cells went through {how}."
 
 
 def _nothing(rows: Sequence[Row], anchor: Row | None) -> str:

@@ -27,8 +27,9 @@ def run(work: Work) -> Facts:
     learned = chance is None or (worst > chance if metric.higher_is_better else worst < chance)
     if not learned:
         msg = (
-            f"{metric.name} of {work.options['teacher']} on dev is {score:.3f} (perhaps {worst:.3f}), {chance:.3f} "
-            "needs no learning: it can teach nothing. Train it longer, at another learning rate, or from a checkpoint"
+            f"{metric.name} of {work.options['teacher']} on dev is {score:.3f} (95 %: from {worst:.3f}); guessing "
+            f"without any learning gives {chance:.3f}: it can teach nothing. Train it longer, at another learning "
+            "rate, or from a checkpoint"
         )
         raise StageError(msg)
     facts = {"metric": metric.name, "score": score, "at_worst": worst, "chance": chance}

@@ -60,10 +60,10 @@ class HiddenParams(KdParams):
 class GuaranteeParams(KdParams):
     """`kd` under the constraint that no critical type is recalled worse than by the teacher."""
 
-    epsilon: float = Field(0.0, ge=0, lt=1, description="by how much the soft recall of a critical type may fall short")
-    ascent: float = Field(0.1, gt=0, description="step of the multipliers, at every training step")
+    epsilon: float = Field(0.02, ge=0, lt=1, description="by how much the soft recall of a critical type may fall short")
+    ascent: float = Field(0.01, gt=0, description="step of the multipliers, at every training step")
     memory: float = Field(0.95, ge=0, lt=1, description="of the running mean of what recall falls short by")
-    most: float = Field(10.0, gt=0, description="largest multiplier")
+    most: float = Field(1.0, gt=0, description="largest multiplier")
 
 
 def _without_beta(params: ConstrainedParams) -> tuple[str, dict[str, Any]] | None:
@@ -127,7 +127,7 @@ def harness_distillers() -> Iterable[DistillerSpec]:
     yield DistillerSpec(
         name="guarantee",
         summary="kd, held by multipliers to the teacher's recall of every critical type, less epsilon",
-        version=1,
+        version=2,
         heads=("token",),
         needs_teacher=True,
         reads_critical=True,

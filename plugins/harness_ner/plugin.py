@@ -179,6 +179,7 @@ def harness_tasks() -> Iterable[TaskSpec]:
         sample_source="bundled:harness_ner/data/sample",
         scoring=frozenset({"critical"}),
         names_critical=True,
+        private_text=True,  # Reuters' corpus: research use, not to be passed on
         reference="https://aclanthology.org/W03-0419",
     )
     yield TaskSpec(

@@ -46,7 +46,7 @@ def _does_not_answer(request: BuildRequest, folder: Path) -> str:
     wanted = f"'{request.head}' with the labels {choices(label_names(request))}"
     return (
         f"{folder}/config.json: the model is used as it is and does not answer this task: it is {head}, the task needs "
-        f"{wanted}. Give the model a train step, or map the data's labels to the model's"
+        f"{wanted}. Give the model a train step, or use one with these labels"
     )
 
 
