@@ -265,7 +265,7 @@ def test_soft_recall_is_the_mean_probability_of_critical_labels():
 
 
 def test_a_guarantee_starts_as_kd_and_pulls_more_and_more():
-    guarantee, params = Guarantee(), GuaranteeParams(ascent=0.5, memory=0.0)
+    guarantee, params = Guarantee(), GuaranteeParams(epsilon=0.0, ascent=0.5, memory=0.0)
     kept = guarantee.begin(params, torch.tensor(CRITICAL), ())
     short = np.mean([softmax(FIRST)[2, 1] - softmax(STUDENT)[2, 1], softmax(FIRST)[3, 2] - softmax(STUDENT)[3, 2]])
     assert short > 0.2
@@ -277,7 +277,7 @@ def test_a_guarantee_starts_as_kd_and_pulls_more_and_more():
 
 
 def test_a_multiplier_falls_where_the_student_does_better_and_never_below_zero():
-    guarantee, params = Guarantee(), GuaranteeParams(ascent=0.5, memory=0.0)
+    guarantee, params = Guarantee(), GuaranteeParams(epsilon=0.0, ascent=0.5, memory=0.0)
     kept = guarantee.begin(params, torch.tensor(CRITICAL), ())
     kept.multipliers.fill_(0.3)
     better = {"teachers": (STUDENT,), "student": FIRST}
