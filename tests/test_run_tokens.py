@@ -165,7 +165,11 @@ def test_texts_that_may_not_be_passed_on_are_in_no_record_and_no_report(run, tmp
     """The same suite as CoNLL-2003: spans are counted, and not a sentence of the test data is quoted."""
     from conftest import Project
 
-    named = {"task.use": '"conll2003"', "matrix.model": '["teacher", "kd", "constrained"]', "task.critical": '["PER", "ORG"]'}
+    named = {
+        "task.use": '"conll2003"',
+        "matrix.model": '["teacher", "kd", "constrained"]',
+        "task.critical": '["PER", "ORG"]',
+    }
     words = [f"--set={name}={value}" for name, value in named.items()]
     made = Project(tmp_path)
     made.write(SUITE, "words.toml")
