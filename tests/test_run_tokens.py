@@ -179,7 +179,7 @@ def test_texts_that_may_not_be_passed_on_are_in_no_record_and_no_report(run, tmp
     texts = [
         json.loads(line)["text"]
         for path in tmp_path.glob(".harness/objects/**/test/examples.jsonl")
-        for line in path.open()
+        for line in path.read_text().splitlines()
     ]
     assert len(texts) > 40
     for path in files:
