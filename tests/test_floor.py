@@ -42,7 +42,9 @@ def test_a_teacher_that_learned_passes_and_says_by_how_much(tmp_path):
 
 @pytest.mark.parametrize(("right", "count"), [(180, 300), (20, 30), (23, 30)])
 def test_one_that_may_be_no_better_than_chance_teaches_nobody(tmp_path, right, count):
-    with pytest.raises(StageError, match=r"accuracy of big on dev is .* guessing without any learning gives .*: it can teach nothing"):
+    with pytest.raises(
+        StageError, match=r"accuracy of big on dev is .* guessing without any learning gives .*: it can teach nothing"
+    ):
         run(work(tmp_path, right, count))
 
 

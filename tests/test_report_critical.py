@@ -45,12 +45,12 @@ def kept(*asked, **run):
 def test_types_are_columns_and_the_difference_to_the_anchor_is_in_points():
     found = entity_report()
     header, _, anchor, *rest = tables(part(render(found), "By type"))[0]
-    assert header == ["row", "LOC, 400 spans", "**PER** !, 400 spans"]
+    assert header == ["row", "**PER** !, 400 spans", "LOC, 400 spans"]
     assert anchor[0] == "**teacher** (anchor)"
-    assert anchor[2] == "93.0"
+    assert anchor[1] == "93.0"
     line = next(line for line in rest if line[0] == "constrained · beta=0.1")
     shares = [fakes.tagging("constrained", seed, 0.1)[0][:, 5].mean() for seed in fakes.SEEDS]
-    assert line[2] == f"{100 * np.mean(shares):.1f} (−3.0)"
+    assert line[1] == f"{100 * np.mean(shares):.1f} (−3.0)"
     assert row(found, "constrained · beta=0.1").types["PER"].critical
     assert "## By type" not in render(fakes.report())
 
@@ -365,11 +365,15 @@ def test_what_a_score_found_is_recorded_and_what_there_was_to_find_once(tmp_path
     np.save(tmp_path / "samples.npy", np.ones((2, 3)))
     plain = _quality("key", OneScore())
     assert "found" not in plain
-    assert _items("key", OneScore()) == _items(None, OneScore()) == {}
+    assert _items("key", OneScore(), False) == _items(None, OneScore(), False) == {}
     np.save(tmp_path / "found.npy", np.array([True] * 9 + [False] * 3))
     (tmp_path / "items.json").write_text(json.dumps(fakes.ITEMS[:12]))
     assert _quality("key", OneScore()) == {**plain, "found": "ff80"}
-    assert _items("key", OneScore()) == {"items": fakes.ITEMS[:12]}
+    assert _items("key", OneScore(), False) == {"items": fakes.ITEMS[:12]}
+    bare = [
+        {name: value for name, value in item.items() if name not in ("text", "context")} for item in fakes.ITEMS[:12]
+    ]
+    assert _items("key", OneScore(), True) == {"items": bare}
     np.save(tmp_path / "samples.npy", np.ones((PLAIN, 2)))
     assert read_samples(_quality("key", OneScore())["samples"]).shape == (PLAIN, 2)
 

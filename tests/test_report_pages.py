@@ -40,7 +40,10 @@ def test_a_rehearsal_says_that_no_figure_means_anything_and_draws_no_conclusion(
     found = report(mode="rehearsal", published=[{"row": {"model": "lstm"}, "accuracy": 70.0, "source": "s"}])
     text = render(found)
     assert text.splitlines()[2] == "**Rehearsal: sampled data, miniature models. No figure here means anything.**"
-    assert found.sentence == "Rehearsal: 24 of 24 cells went through on bundled samples with miniature models; your own data was not read."
+    assert (
+        found.sentence
+        == "Rehearsal: 24 of 24 cells went through on bundled samples with miniature models; your own data was not read."
+    )
     assert found.best is None
     assert found.published[0].verdict == "not comparable: a rehearsal"
 

@@ -263,14 +263,18 @@ def test_a_model_that_answers_other_labels_cannot_be_used_as_it_is(build, checkp
     labels = ("good", "bad", "fine")
     build(TransformerParams(), assets={"checkpoint": source}, labels=labels, as_it_is=True)
     for other, head in ((("good", "bad", "x"), "sequence"), (labels, "token")):
-        with pytest.raises(AssetError, match=r"config\.json: the model is used as it is.*'good'.*the task needs.*train step"):
+        with pytest.raises(
+            AssetError, match=r"config\.json: the model is used as it is.*'good'.*the task needs.*train step"
+        ):
             build(TransformerParams(), assets={"checkpoint": source}, labels=other, head=head, as_it_is=True)
 
 
 def test_a_tagger_keeps_its_head_in_the_order_of_our_labels(build, checkpoint):
     tags = ("B-ORG", "O", "B-PER")
     source = checkpoint(head="token", labels=tags)
-    folder, facts = build(TransformerParams(), assets={"checkpoint": source}, head="token", labels=("O", "B-PER", "B-ORG"))
+    folder, facts = build(
+        TransformerParams(), assets={"checkpoint": source}, head="token", labels=("O", "B-PER", "B-ORG")
+    )
     arrays = batch(folder, TEXTS[:4])
     theirs = logits(Transformer().load(source, "token"), **arrays)
     ours = logits(Transformer().load(folder, "token"), **arrays)

@@ -25,13 +25,18 @@ OTHER_ITEMS = Absent("scored on other examples than what it is compared with")
 
 
 def types(details: Sequence[Json]) -> dict[str, TypeScore]:
-    """`per_class` of every scored seed, where it says which classes are critical → means; empty for other tasks."""
+    """`per_class` of every scored seed, where it says which classes are critical → means; empty for other tasks.
+
+    Critical ones first, then by name: records keep no order.
+    """
     seeds = [
         {title: score for title, score in entry.get("per_class", {}).items() if "critical" in score}
         for entry in details
     ]
     seeds = [found for found in seeds if found]
-    return {title: _mean([seed[title] for seed in seeds if title in seed]) for title in (seeds[0] if seeds else ())}
+    first = seeds[0] if seeds else {}
+    titles = sorted(first, key=lambda title: (first[title]["critical"] != "yes", title))
+    return {title: _mean([seed[title] for seed in seeds if title in seed]) for title in titles}
 
 
 def _mean(scores: Sequence[Json]) -> TypeScore:

@@ -60,7 +60,7 @@ class HiddenParams(KdParams):
 class GuaranteeParams(KdParams):
     """`kd` under the constraint that no critical type is recalled worse than by the teacher."""
 
-    epsilon: float = Field(0.02, ge=0, lt=1, description="by how much the soft recall of a critical type may fall short")
+    epsilon: float = Field(0.02, ge=0, lt=1, description="by how much soft recall of a critical type may fall short")
     ascent: float = Field(0.01, gt=0, description="step of the multipliers, at every training step")
     memory: float = Field(0.95, ge=0, lt=1, description="of the running mean of what recall falls short by")
     most: float = Field(1.0, gt=0, description="largest multiplier")
