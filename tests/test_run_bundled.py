@@ -95,7 +95,7 @@ max_length = 32
 [models.teacher]
 use = "transformer"
 checkpoint = "bert"
-train = { distil = "finetune", epochs = 3, learning_rate = 3e-3 }
+train = { distil = "finetune", epochs = 10, learning_rate = 3e-3 }
 [models.student]
 use = "lstm"
 hidden_size = 8
@@ -113,8 +113,10 @@ speed = false
 @pytest.fixture
 def checkpoint(project):
     """A tiny BERT in the hub's layout, and a suite that starts from it."""
+    import torch
     from transformers import BertConfig, BertModel
 
+    torch.manual_seed(0)
     data = Path(harness_sentiment.__file__).parent / "data" / "quickstart" / "train.jsonl"
     texts = [json.loads(line)["text"] for line in data.read_text(encoding="utf-8").splitlines()]
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({word for text in texts for word in text.split()})]
