@@ -16,6 +16,7 @@ from harness.rehearse import rehearsal
 from harness.suite import load_suite
 
 STUDIES = ("sberquad", "sberquad-distillation")
+RECURRENT = ("runne-recurrent", "rurebus-recurrent")
 SUITES = sorted((Path(__file__).parents[1] / "suites").glob("*.toml"))
 
 
@@ -71,7 +72,7 @@ def test_what_a_study_lacks_here_is_named_with_the_ways_to_provide_it(name, regi
     assert [missing.hub for missing in exact.missing] == ["kuznetsoffandrey/sberquad"]
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [*STUDIES, *RECURRENT])
 def test_every_claim_of_a_study_can_be_judged_by_rows_that_are_there(name, registry):
     suite = read(name, registry)
     rows = [dict(cell.row) for cell in suite.cells]
@@ -81,6 +82,27 @@ def test_every_claim_of_a_study_can_be_judged_by_rows_that_are_there(name, regis
             assert side in rows or any(row["row"] == side for row in suite.published)
     for row in suite.published:
         assert row["row"] in rows or isinstance(row["row"], str)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_the_studies_of_recurrent_students_have_the_published_rows_and_a_transfer_set_of_their_own(name, registry):
+    suite = read(name, registry)
+    figures = {row["row"]["model"]: row["macro_f1_all"] for row in suite.published}
+    scores = {
+        "runne-recurrent": [(52.2, 64.9, 65.6), (55.3, 61.7, 63.6), (55.6, 64.3, 66.1)],
+        "rurebus-recurrent": [(41.6, 58.0, 54.4), (43.2, 56.6, 53.9), (42.3, 58.0, 53.5)],
+    }
+    for family, three in zip(("lstm", "sru", "srupp"), scores[name], strict=True):
+        for way, figure in zip(("scratch", "distilled", "two-step"), three, strict=True):
+            assert figures[f"{family}-{way}"] == figure
+            steps = suite.models[f"{family}-{way}"].train
+            assert [step.on is not None for step in steps] == {"scratch": [False], "distilled": [True]}.get(
+                way, [True, False]
+            )
+            assert [step.loop.select for step in steps if step.on is None] == ["best"] * (way != "distilled")
+    (raw,) = suite.data.values()
+    assert raw.source != suite.task.source
+    assert raw.allow_overlap == ()
 
 
 def test_the_study_of_critical_entities_names_rows_that_are_there_and_agrees_with_its_tables(registry):
