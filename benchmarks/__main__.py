@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bucketing, overhead, parity, planning, quickstart, scoring, startup, sweep, tagging
+from benchmarks import bucketing, overhead, parity, planning, quickstart, recurrences, scoring, startup, sweep, tagging
 
 ALL = {
     "startup": startup,
@@ -14,6 +14,7 @@ ALL = {
     "scoring": scoring,
     "tagging": tagging,
     "sweep": sweep,
+    "recurrences": recurrences,
     "parity": parity,
     "quickstart": quickstart,
 }
