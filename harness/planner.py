@@ -46,9 +46,9 @@ class Planner:
             self._memo[key] = make()
         return self._memo[key]
 
-    def libraries(self, spec: Spec) -> dict[str, str]:
+    def libraries(self, spec: Spec, more: tuple[str, ...] = ()) -> dict[str, str]:
         """The versions that the spec says matter."""
-        return {name: self.context.library_version(name) for name in spec.libraries}
+        return {name: self.context.library_version(name) for name in (*spec.libraries, *more)}
 
     def component(self, kind: str, name: str) -> str:
         """The full name that goes into keys."""
@@ -80,7 +80,7 @@ class Planner:
                 params={**identity_params(spec, task.params, spec.scoring), "roles": roles},
                 inputs={role: Ref(own, role) for role in apart},
                 data={"source": asset.fingerprint if isinstance(asset, Asset) else f"missing:{source}"},
-                libraries=self.libraries(spec),
+                libraries=self.libraries(spec, spec.libraries_for(task.params)),
                 options={"task": task_json(task), "asset": _asset_json(asset), "data": data},
                 label=f"prepare {data or task.use}",
             )

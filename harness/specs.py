@@ -79,6 +79,8 @@ class TaskSpec(Spec):
     classes: Callable[[Any], int | None] = field(default=lambda params: None)  # number of classes, where params tell
     scoring: frozenset[str] = frozenset()  # params that scores, answers and losses read, and the data does not
     names_critical: bool = False  # the factory makes a `CriticalTask`
+    libraries_for: Callable[[Any], tuple[str, ...]] = field(default=lambda params: ())  # more of them, by its params
+    reports_progress: bool = False  # the factory makes a `SlowTask`
     private_text: bool = False  # its texts may not be passed on: records and reports name places, and quote nothing
 
     def load(self, params: Params | None = None) -> Task:
@@ -218,6 +220,13 @@ class Task(Protocol):
         Classes: {"label": …, "scores": {label: probability}}. Words: {"text", "entities": [{"start", "end", "type",
         "text", "score", "critical"}]}. Spans: {"score", "start", "end", "answer"}.
         """
+
+
+class SlowTask(Task, Protocol):
+    """A task whose preparation says how far it is: `TaskSpec.reports_progress`."""
+
+    def prepare(self, source: Source, roles: Sequence[Role], progress: Callable[[int, int], None] = ...) -> Prepared:
+        """The same; `progress` is told (examples done, of how many)."""
 
 
 class CriticalTask(Task, Protocol):

@@ -15,6 +15,7 @@ from harness.cli.marking import Entity, brat, marked
 from harness.errors import HarnessError, NothingSelected, SuiteError, printable
 from harness.plan import Weights
 from harness.specs import Facts, Head
+from harness.suite import Cell, bind
 
 Fields = dict[str, str]  # of one example, without its id
 Format = Literal["text", "json", "brat"]
@@ -73,10 +74,10 @@ def command(
     if wanted == "brat":
         asked = _for_brat(asked, out)
     cell, folder = _artifact(opened)
-    task = opened.registry.task(opened.suite.task.use).load(opened.suite.task.params)
+    task = opened.registry.task(opened.suite.task.use).load(bind(opened.suite, cell)[0].params)
     answerer = load_answerer(folder, task, opened.registry, threads=1)
     if wanted == "text":
-        click.echo(printable(f"answered by {cell}"), err=True)
+        click.echo(printable(f"answered by {cell.id}"), err=True)
     answers = ((fields, answerer.answer_one({"id": str(number), **fields})) for number, fields in enumerate(asked))
     if wanted == "brat":
         _write_brat(answers, out)
@@ -87,7 +88,7 @@ def command(
     return 0
 
 
-def _artifact(opened: Opened) -> tuple[str, Path]:
+def _artifact(opened: Opened) -> tuple[Cell, Path]:
     store = open_store()
     for cell in opened.plan().cells:
         if cell.artifact and store.entry(cell.artifact.key):
@@ -95,7 +96,7 @@ def _artifact(opened: Opened) -> tuple[str, Path]:
             if problem:
                 msg = f"{cell.cell.id}: the stored artifact is damaged ({problem}); run the suite to make it again"
                 raise HarnessError(msg)
-            return cell.cell.id, store.path(cell.artifact)
+            return cell.cell, store.path(cell.artifact)
     msg = f"none of the selected cells has an artifact in the store; first: {opened.command}"
     raise NothingSelected(msg)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from harness.data import META, read_examples, write_examples, write_json
 from harness.errors import AssetError, StageError
 from harness.overlap import RUN, known, text_of
-from harness.specs import Facts, Prepared, Source
+from harness.specs import Facts, Prepared, Role, SlowTask, Source
 from harness.stages import Work, check_unchanged
 
 
@@ -18,7 +19,7 @@ def run(work: Work) -> Facts:
         raise AssetError(asset["missing"])
     source = Source(asset["origin"], Path(asset["root"]), tuple(asset["files"]))
     roles = work.stage.params["roles"]
-    prepared = work.task().prepare(source, roles)
+    prepared = _prepared(work, source, roles)
     _check(prepared, roles, source)
     check_unchanged(work, "source", asset)
     for role in work.inputs:
@@ -29,6 +30,12 @@ def run(work: Work) -> Facts:
     meta = {"labels": list(prepared.labels), "counts": counts, "facts": prepared.facts, "origin": source.origin}
     write_json(work.out / "meta" / META, meta)
     return {"counts": counts, "labels": list(prepared.labels), "origin": source.origin, **prepared.facts}
+
+
+def _prepared(work: Work, source: Source, roles: list[Role]) -> Prepared:
+    if not work.registry.task(work.options["task"]["use"]).reports_progress:
+        return work.task().prepare(source, roles)
+    return cast("SlowTask", work.task()).prepare(source, roles, lambda done, total: work.progress(done, total, "texts"))
 
 
 def _check_apart(work: Work, prepared: Prepared, role: str, source: Source) -> None:

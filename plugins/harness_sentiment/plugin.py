@@ -49,6 +49,12 @@ class SentimentParams(Params):
     limit: Count | dict[Literal["train", "dev", "test", "transfer"], Count] | None = Field(
         None, description="at most so many examples, nested and stratified: {role = n}; a number alone limits train"
     )
+    lemmatise: bool = Field(False, description="does a model read Russian words in their normal form (pymorphy3)?")
+    stop_words: Literal["keep", "remove", "mask"] = Field(
+        "keep", description="function words, of a list that comes with this plugin; 'mask' puts '[MASK]' for each"
+    )
+    keep_negations: bool = Field(True, description="are words that deny ('не', 'без', …) no stop words?")
+    max_words: Count | None = Field(None, description="cut texts after so many words, of those that are left")
 
 
 class RuReviewsParams(SentimentParams):
@@ -62,6 +68,11 @@ class RuReviewsParams(SentimentParams):
     aliases: dict[str, str] = Field(
         {"neautral": "neutral"}, description="other spellings: raw label → a key of `labels`"
     )
+
+
+def _libraries(params: SentimentParams) -> tuple[str, ...]:
+    """Whose version decides what a lemma is."""
+    return ("pymorphy3", "pymorphy3-dicts-ru") if params.lemmatise else ()
 
 
 @hookimpl
@@ -78,6 +89,8 @@ def harness_tasks() -> Iterable[TaskSpec]:
         default_source="hub:ai-forever/ru-reviews-classification",
         offline_folder="rureviews",
         sample_source="bundled:harness_sentiment/data/sample",
+        libraries_for=_libraries,
+        reports_progress=True,
         reference="Smetanin & Komarov, Sentiment Analysis of Product Reviews in Russian using CNN, IEEE CBI 2019",
     )
     yield TaskSpec(
@@ -89,4 +102,6 @@ def harness_tasks() -> Iterable[TaskSpec]:
         factory="harness_sentiment.task:Sentiment",
         params=SentimentParams,
         sample_source="bundled:harness_sentiment/data/sample",
+        libraries_for=_libraries,
+        reports_progress=True,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,12 @@ from harness import (
     choose_files,
     read_table,
 )
+from harness_sentiment.preparing import Steps, count_words, prepare, steps_of
 from harness_sentiment.reviews import Review, class_names, read_reviews
 from harness_sentiment.scoring import class_details, softmax, to_samples, weighted_metrics
 from harness_sentiment.splitting import Pool, carve, duplicate_facts, stratified_order, without
 
+Progress = Callable[[int, int], None]  # done, total
 _LABELLED: tuple[Role, ...] = ("train", "dev", "test")
 
 
@@ -46,13 +49,16 @@ class Sentiment:
     from train. For the role `transfer`, texts without labels come from .txt (one a line), or from any of the above;
     files named dev or test are used only when `task.files` names them.
 
-    Examples are {"id", "text", "label"} with the text as it was read; a transfer example has no label.
+    Examples are {"id", "text", "label"} with the text as it was read; a transfer example has no label. Where params ask
+    for preparation (see `preparing`), they also have {"prepared": {steps: text}}, which models read instead. Splits and
+    slices are those of the texts as they were read, so that rows with and without preparation are about the same ones.
     """
 
     def __init__(self, params: Any) -> None:
         self.params = params
+        self.steps = steps_of(params)
 
-    def prepare(self, source: Source, roles: Sequence[Role]) -> Prepared:
+    def prepare(self, source: Source, roles: Sequence[Role], progress: Progress = lambda done, total: None) -> Prepared:
         """Read the source. AssetError with place, value and remedy where it is not what it should be."""
         params = self.params
         transfer = "transfer" in roles
@@ -68,11 +74,18 @@ class Sentiment:
         kept = _limited(pools, params)
         _check_roles(source, kept, roles)
         facts = _facts(source, tables, chosen, reviews, counts) | split | _role_facts(pools, kept, params)
-        return Prepared({role: [_example(review) for review in kept[role]] for role in roles}, labels, facts)
+        examples = {role: [_example(review) for review in kept[role]] for role in roles}
+        if self.steps:
+            facts["preparation"] = _prepare_all(examples, self.steps, progress)
+        return Prepared(examples, labels, facts)
 
     def input(self, example: Example) -> str:
-        """The text."""
-        return str(example["text"])
+        """The text, after the steps that the params ask for."""
+        text = str(example["text"])
+        if not self.steps:
+            return text
+        known: str | None = example.get("prepared", {}).get(str(self.steps))
+        return prepare(text, self.steps).text if known is None else known
 
     def target(self, example: Example, labels: tuple[str, ...]) -> int | None:
         """The class id, or None where the example has no label. StageError for a class that the model does not know."""
@@ -120,6 +133,24 @@ def _suffixes(transfer: bool) -> set[str]:
 def _example(review: Review) -> Example:
     example: Example = {"id": review.id, "text": review.text}
     return example if review.label is None else example | {"label": review.label}
+
+
+def _prepare_all(examples: Mapping[Role, Sequence[Example]], steps: Steps, progress: Progress) -> Facts:
+    """Give every example its text after the steps. Facts: words by role before and after, and what it took."""
+    begun, done, total, name = time.perf_counter(), 0, sum(map(len, examples.values())), str(steps)
+    words: dict[Role, Facts] = {}
+    spared = 0
+    for role, members in examples.items():
+        before = after = 0
+        for example in members:
+            said = prepare(example["text"], steps)
+            example["prepared"] = {name: said.text}
+            before, after, spared = before + count_words(example["text"]), after + said.words, spared + said.spared
+            done += 1
+            progress(done, total)
+        words[role] = {"before": before, "after": after}
+    seconds = round(time.perf_counter() - begun, 3)
+    return {"steps": name, "words": words, "kept_their_stop_words": spared, "seconds": seconds}
 
 
 def _pools(reviews: Sequence[Review], given: set[Role | None], params: Any) -> tuple[dict[Role, Pool], Facts]:
