@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from conftest import Project
@@ -85,3 +86,20 @@ def test_the_tasks_page_shows_an_example(trained):
     page = trained.harness("list", "tasks", "nested-ner").out
     assert "without_entities" in page
     assert "data: bundled:harness_ner/data/nested: train " in page
+
+
+def test_a_new_suite_for_nested_entities_of_ones_own_runs(trained):
+    from harness_ner.nested_sample import FOLDER
+
+    shutil.copytree(FOLDER, trained.folder / "corpus")
+    path = trained.harness("new", "suite", "--task", "nested-ner", "--data", "corpus").out.strip()
+    text = (trained.folder / path).read_text()
+    assert 'metric = "micro_f1"' in text
+    assert text.count("lowercase = false") == 3
+    assert "→ 36 cells, 0 skipped" in trained.harness("plan", path).out
+    changed = ("models.teacher.train.epochs=1", "models.student.train.epochs=1", "measure.speed=false")
+    sets = [word for change in changed for word in ("--set", change)]
+    trained.harness("run", path, "--only", "model=teacher|student,compress=none|onnx-int8,seed=1", *sets)
+    report = (trained.folder / "reports/corpus.md").read_text()
+    assert report.count("| onnx-int8 ") >= 2
+    assert "failed" not in report

@@ -59,9 +59,11 @@ CRITICAL = """\
 """
 
 # Recurrent students read one text at a time; a student that answers questions is half of its teacher.
+_WORDS = {"max_length": 128, "student": 'use = "lstm"\nlowercase = false', "rate": "3e-3"}
 _SHAPES = {
     "sequence": {"max_length": 128, "student": 'use = "lstm"', "rate": "2e-3"},
-    "token": {"max_length": 128, "student": 'use = "lstm"\nlowercase = false', "rate": "3e-3"},
+    "token": _WORDS,
+    "nested-token": _WORDS,
     "span": {"max_length": 384, "student": 'use = "transformer"\ninit = { layers_of = "teacher" }', "rate": "5e-5"},
 }
 
@@ -82,7 +84,8 @@ def command() -> None:
 Examples:
   harness new suite --task sentiment --data reviews.csv
   harness new suite --task sentiment --data reviews.csv --model checkpoints/my-bert --out suites/mine.toml
-  harness new suite --task ner --data corpus/""",
+  harness new suite --task ner --data corpus/
+  harness new suite --task nested-ner --data corpus/""",
 )
 @click.option("--task", required=True, help="A task of `harness list tasks`.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="A file or folder of your data.")
@@ -111,7 +114,7 @@ def suite(task: str, data: Path, model: str | None, out: Path | None) -> int:
         title=_quoted(f"{data.name}: distillation × quantization × ONNX"),
         task=_quoted(task),
         source=_quoted(str(data.absolute())),
-        teacher=_teacher(model, _epochs(len(prepared.roles["train"])), cased=spec.head == "token"),
+        teacher=_teacher(model, _epochs(len(prepared.roles["train"])), cased=spec.head in ("token", "nested-token")),
         metric=_quoted(spec.metrics[0].name),
         epochs=_epochs(len(prepared.roles["train"])),
         more=CRITICAL if spec.names_critical else "",
