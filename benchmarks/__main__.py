@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bucketing, overhead, parity, planning, quickstart, recurrences, scoring, startup, sweep, tagging
+from benchmarks import (
+    bucketing,
+    overhead,
+    parity,
+    planning,
+    quickstart,
+    recurrences,
+    scoring,
+    startup,
+    stored,
+    sweep,
+    tagging,
+)
 
 ALL = {
     "startup": startup,
@@ -15,6 +27,7 @@ ALL = {
     "tagging": tagging,
     "sweep": sweep,
     "recurrences": recurrences,
+    "stored": stored,
     "parity": parity,
     "quickstart": quickstart,
 }
