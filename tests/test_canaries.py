@@ -160,7 +160,7 @@ def canaries(folder: Path) -> dict[str, dict[str, object]]:
     for kind, make in (("task", of_task), ("distiller", of_distiller)):
         for entry in registry.components[kind]:
             found[f"{kind} {entry.spec.name}"] = {"version": entry.spec.version, "digest": make(entry.spec)}
-    for name in ("lstm", "sru", "srupp", "transformer"):
+    for name in ("lstm", "ngram", "sru", "srupp", "transformer"):
         spec = registry.student(name)
         (folder / name).mkdir()
         found[f"student {name}"] = {"version": spec.version, "digest": of_student(spec, folder / name)}

@@ -1,0 +1,1 @@
+"""Bundled plugin: a bag of hashed n-grams, the cheapest student that learns words."""
