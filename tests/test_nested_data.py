@@ -201,6 +201,40 @@ def test_empty_documents_are_counted(tmp_path):
     assert sum(map(len, data.roles.values())) == 10
 
 
+def test_empty_texts_of_brat_are_counted_and_cannot_hold_anything(tmp_path):
+    for role in ROLES:
+        brat(tmp_path, f"{role}/a", "Tver", "T1\tCITY 0 4\tTver")
+    brat(tmp_path, "train/b", "")
+    brat(tmp_path, "train/c", "\n \n")
+    data = prepare(tmp_path)
+    assert data.facts["reading"]["empty_documents"] == 2
+    assert [e["doc"] for e in data.roles["train"]] == ["train/a"]
+    brat(tmp_path, "train/b", "", "T1\tCITY 0 1\tT")
+    assert "train/b.ann:1: characters 0 to 1 of a text of 0" in failure(tmp_path)
+
+
+def test_what_overlaps_is_counted_whatever_examples_the_documents_are_cut_into(tmp_path):
+    """Places in 'Anna sang in Tver. Bo ran.': one of them reaches over the border of two examples."""
+    entities = [[0, 17, "A"], [0, 4, "A"], [13, 17, "B"], [13, 17, "C"], [10, 21, "B"], [19, 21, "C"], [19, 25, "A"]]
+    for role in ROLES:
+        write(tmp_path, f"{role}.jsonl", jsonl([{"text": f"Anna sang in Tver. Bo ran {role}", "entities": entities}]))
+    for words in (5, 60):
+        facts = prepare(tmp_path, max_words=words).facts
+        assert facts["overlaps"]["test"] == {
+            "inside_another": 4, "inside_one_of_its_type": 2, "crossing_pairs": 2, "same_place_pairs": 1,
+        }  # fmt: skip
+        assert ("crosses_border" in facts["representation"]["test"]) == (words == 5)
+
+
+def test_parts_of_discontinuous_entities_and_repeated_ones_are_counted_in_tables_too(tmp_path):
+    entities = ["T1\tCITY 0 4;5 9\tTver Riga", "T2\tCITY 0 4\tTver", "5 9 TOWN"]
+    write(tmp_path, "own.jsonl", jsonl([{"text": f"Tver Riga {n}", "entities": entities} for n in range(10)]))
+    data = prepare(tmp_path)
+    reading = {name: data.facts["reading"][name] for name in ("discontinuous", "duplicate_mentions", "mentions")}
+    assert reading == {"discontinuous": 10, "duplicate_mentions": 10, "mentions": 40}
+    assert {m[1:] for m in found(data, "train")} == {("CITY", "Tver"), ("CITY", "Riga"), ("TOWN", "Riga")}
+
+
 def test_slices_nest_and_the_order_of_files_does_not_matter(tmp_path):
     write(tmp_path / "a", "own.jsonl", jsonl(rows(30)))
     write(tmp_path / "b", "own.jsonl", jsonl(reversed(rows(30))))
@@ -240,6 +274,38 @@ def test_a_file_alone_is_a_transfer_set(tmp_path, name):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("news_train.jsonl", "news_validation.jsonl", "news_test.jsonl"),
+        ("data/train/0.jsonl", "data/validation/0.jsonl", "data/test/0.jsonl"),
+        ("a.txt", "more/b.txt", "c.txt"),
+    ],
+)
+def test_folders_as_the_hub_has_them_are_transfer_sets(tmp_path, names):
+    """A corpus of its own that comes in splits is read but for its test split, one that does not whole."""
+    for number, name in enumerate(names):
+        text = f"Anna sang {number} times."
+        write(tmp_path, name, text if name.endswith("txt") else jsonl([{"text": text, "summary": "", "url": ""}]))
+    data = prepare(tmp_path, ("transfer",), runne=True)
+    texts = {e["text"] for e in data.roles["transfer"]}
+    assert {f"Anna sang {number} times." for number in (0, 1)} <= texts
+    assert len(texts) == (2 if "test/" in names[2] else 3)
+
+
+def test_of_a_large_transfer_set_no_more_is_cut_than_is_asked_for(tmp_path, monkeypatch):
+    from harness_ner import nested
+
+    write(tmp_path, "news.jsonl", jsonl([{"text": f"Anna sang {n} times.\nBo ran."} for n in range(50)]))
+    whole = prepare(tmp_path, ("transfer",), max_words=5).roles["transfer"]
+    asked, right = [], nested.examples_of
+    monkeypatch.setattr(nested, "examples_of", lambda document, words: asked.append(document) or right(document, words))
+    some = prepare(tmp_path, ("transfer",), max_words=5, limit={"transfer": 7})
+    assert some.roles["transfer"] == whole[:7]
+    assert len(asked) == 4
+    assert some.facts["limit_larger_than_data"] == {}
+
+
 # ---------------------------------------------------------------------------------------------------------- bad input
 
 
@@ -256,6 +322,9 @@ def one(folder, *items: dict) -> None:
         ([{"text": "", "entities": [[0, 1, "C"]]}], ["C of characters 0 to 1 (the last excluded) of a text of 0"]),
         ([{"text": "Tver", "entities": [[0, 4]]}], ["own.jsonl:1: 'entities'[0] is [0, 4] where", "Fix or remove it"]),
         ([{"text": "Tver", "entities": ["T1 C 0 4 Tver"]}], ["'entities'[0] is 'T1 C 0 4 Tver' where"]),
+        ([{"text": "Tver", "entities": [[True, 4, "C"]]}], ["'entities'[0] is [True, 4, 'C'] where"]),
+        ([{"text": "Tver", "entities": [[0, 4, " "]]}], ["'entities'[0] is [0, 4, ' '] where"]),
+        ([{"text": "Tver", "entities": [f"0 {'9' * 5000} C"]}], ["own.jsonl:1: 'entities'[0] is '0 9999"]),
         ([{"text": "Tver", "entities": 3}], ["'entities' holds 3 where a list of entities"]),
         ([{"text": 4, "entities": []}], ["own.jsonl:1: 'text' holds 4 where a string was expected"]),
         ([{"words": ["Tver"]}], ["own.jsonl:1: a 'text' ('sentences', 'text')", "Columns: 'words'"]),
@@ -282,12 +351,19 @@ def test_bad_tables_say_where_and_what(tmp_path, items, parts):
         ("T1 CITY 0 4 Tver", r"train/a.ann:2: 'T1 CITY 0 4 Tver' where 'T1<TAB>TYPE start end<TAB>text' was expected"),
         ("Пермь", r"train/a.ann:2: 'Пермь' where"),
         ("T1\tCITY 0 44\tTver", r"train/a.ann:2: characters 0 to 44 of a text of 8"),
+        ("T1\tCITY 4 0\tTver", r"train/a.ann:2: characters 4 to 0 of a text of 8"),
+        ("T1\tCITY 0 4;5 44\tTver Tve", r"train/a.ann:2: characters 5 to 44 of a text of 8"),
+        ("T1\tCITY -1 4\tTver", r"train/a.ann:2: 'T1\tCITY -1 4\tTver' where"),
+        ("T1\tCITY zero 4\tTver", r"train/a.ann:2: 'T1\tCITY zero 4\tTver' where"),
+        ("T1\tCITY 0 4", r"train/a.ann:2: 'T1\tCITY 0 4' where"),
+        (f"T1\tCITY 0 {'9' * 5000}\tTver", r"train/a.ann:2: 'T1\tCITY 0 99999"),
         ("T1\tCITY 0 4\tPerm", r"train/a.ann:2: characters 0 4 are 'Tver' in the text, and 'Perm' here"),
     ],
 )
 def test_broken_brat_lines_say_where_and_what(tmp_path, line, said):
     brat(tmp_path, "train/a", "Tver Tve", "", line)
     assert said in failure(tmp_path)
+    assert "Fix the" in failure(tmp_path)
 
 
 def test_documents_to_train_and_to_test_on_need_labels(tmp_path):

@@ -10,7 +10,9 @@ from pathlib import Path
 from harness import AssetError, read_utf8
 from harness_ner.words import Mention, Span
 
-_PLACE = re.compile(r"(\S+) (\d+ \d+(?:;\d+ \d+)*)")
+_OFFSET = r"\d{1,15}"  # longer ones are no places in a text, and Python refuses to read numbers without end
+SPANS = rf"{_OFFSET} {_OFFSET}(?:;{_OFFSET} {_OFFSET})*"
+_PLACE = re.compile(rf"(\S+) ({SPANS})")
 _OTHERS = "REMAN#*"  # relations, events, attributes, normalizations, notes, equivalences
 
 

@@ -11,15 +11,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from harness import AssetError, Role, Row, Source, choices, did_you_mean, read_table, role_of
-from harness_ner.brat import read_mentions, read_text
+from harness_ner.brat import SPANS, read_mentions, read_text
 from harness_ner.words import Mention
 
 _TABLES = frozenset({".jsonl", ".parquet"})
 _TEXTS = ("text", "sentences")
 _INCLUSIVE = "ners"  # RuNNE's own field: the end is the last character
 _ENTITIES = (_INCLUSIVE, "entities", "spans", "label", "labels")
-_BRAT = re.compile(r"(?:T\S*\t)?(\S+) (\d+ \d+(?:;\d+ \d+)*)(?:\t.*)?", re.DOTALL)
-_HUB = re.compile(r"(\d+) (\d+) (\S+)")
+_BRAT = re.compile(rf"(?:T\S*\t)?(\S+) ({SPANS})(?:\t.*)?", re.DOTALL)
+_HUB = re.compile(r"(\d{1,15}) (\d{1,15}) (\S+)")
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _from_table(source: Source, name: str, role: Role | None, params: Any, notes
     for number, row in enumerate(table.rows):
         text = None if texts is None else _text(row, texts, notes)
         given = row.cells.get(entities) if entities else None
-        mentions = None if given is None else _once(_mentions(row, str(entities), given, params.ends), notes)
+        mentions = None if given is None else _once(_mentions(row, str(entities), given, params.ends, notes), notes)
         own = _id(row) if "id" in table.columns else f"{PurePosixPath(name).stem}-{number}"
         yield Document(own, text, mentions, row.place, role)
 
@@ -267,7 +267,7 @@ def _id(row: Row) -> str:
     raise AssetError(_wrong(row, "id", value, "a name or a whole number"))
 
 
-def _mentions(row: Row, column: str, given: object, ends: str | None) -> Iterator[Mention]:
+def _mentions(row: Row, column: str, given: object, ends: str | None, notes: Notes) -> Iterator[Mention]:
     """[start, end, type], {"start", "end", "type" or "label"}, "start end type" or brat's "T1 type start end" each."""
     if not isinstance(given, list):
         raise AssetError(_wrong(row, column, given, "a list of entities ([] for none)"))
@@ -280,6 +280,7 @@ def _mentions(row: Row, column: str, given: object, ends: str | None) -> Iterato
                 '{"start", "end", "type"} or "start end type" was expected. Fix or remove it'
             )
             raise AssetError(msg)
+        notes.counts["discontinuous"] += len(read) > 1
         yield from (Mention(begin, end + inclusive, kind) for begin, end, kind in read)
 
 
@@ -297,7 +298,7 @@ def _fields(item: object) -> Iterator[tuple[int, int, str]]:
                 yield int(begin), int(end), found[1]
         return
     match fields:
-        case [int(begin), int(end), str(kind)] if kind:
+        case [int(begin), int(end), str(kind)] if kind.strip() and not {type(begin), type(end)} & {bool}:
             yield begin, end, kind
         case _:
             return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -59,27 +60,27 @@ class NestedEntities:
         split: Facts = {}
         if not transfer or "train" in chosen.values():
             pools, split = self._pools(documents, set(chosen.values()), transfer)
-        examples: dict[Role, list[Example]] = {
-            role: [
-                made for item in in_order(pool, self.params.split_seed) for made in self._examples(item, notes, role)
-            ]
+        limits = _limits(self.params)
+        examples = {
+            role: list(islice(self._examples(pool, notes, role), limits.get(role)))  # what is beyond is not cut at all
             for role, pool in pools.items()
             if role in roles
         }
-        kept = {role: made[: _limits(self.params).get(role)] for role, made in examples.items()}
-        _check_roles(source, kept, roles)
+        _check_roles(source, examples, roles)
         types = _types(documents)
         if not types and not transfer:
             msg = f"{source.root}: no document has an entity. Give annotated documents"
             raise AssetError(msg)
-        facts = _facts(source, chosen, notes) | split | self._role_facts(examples, kept, types)
-        return Prepared(kept, labels_of(types), facts)
+        facts = _facts(source, chosen, notes) | split | self._role_facts(examples, types)
+        return Prepared(examples, labels_of(types), facts)
 
-    def _examples(self, document: Document, notes: Notes, role: Role) -> list[Example]:
+    def _examples(self, pool: Sequence[Document], notes: Notes, role: Role) -> Iterator[Example]:
         """AssetError for mentions in a document without a word; one with neither is counted."""
-        made = examples_of(document, self.params.max_words)
-        notes.counts["empty_documents"] += not made
-        return [{k: v for k, v in item.items() if k != "entities"} for item in made] if role == "transfer" else made
+        for document in in_order(pool, self.params.split_seed):
+            made = examples_of(document, self.params.max_words)
+            notes.counts["empty_documents"] += not made
+            for example in made:
+                yield {k: v for k, v in example.items() if k != "entities"} if role == "transfer" else example
 
     def _pools(self, documents: Sequence[Document], given: set[Role | None], transfer: bool) -> tuple[Pools, Facts]:
         """The documents by role, and what dividing them took."""
@@ -183,19 +184,19 @@ class NestedEntities:
 
     # --------------------------------------------------------------------------------------------------------- facts
 
-    def _role_facts(
-        self, examples: Mapping[Role, Sequence[Example]], kept: Mapping[Role, Sequence[Example]], types: Sequence[str]
-    ) -> Facts:
+    def _role_facts(self, examples: Mapping[Role, Sequence[Example]], types: Sequence[str]) -> Facts:
         """Sizes, entities and lengths by role; what the layers lose, and the ceiling that this sets to each score."""
-        labelled = {role: made for role, made in kept.items() if role != "transfer"}
+        labelled = {role: made for role, made in examples.items() if role != "transfer"}
+        limits = {role: limit for role, limit in _limits(self.params).items() if role in examples}
         return {
-            "roles": {role: _role_fact(made) for role, made in kept.items()},
+            "roles": {role: _role_fact(made) for role, made in examples.items()},
+            "overlaps": {role: _overlaps(made) for role, made in labelled.items()},
             "representation": {role: _fates(made, types) for role, made in labelled.items()},
             "ceilings": {role: self._ceiling(made, types) for role, made in labelled.items()},
             "limit_larger_than_data": {
-                role: {"asked": limit, "kept": len(made)}
-                for role, made in examples.items()
-                if (limit := _limits(self.params).get(role, 0)) > len(made)
+                role: {"asked": limit, "kept": len(examples[role])}
+                for role, limit in limits.items()
+                if limit > len(examples[role])
             },
         }
 
@@ -287,7 +288,7 @@ def _to_transfer(train: Sequence[Document], unlabelled: Sequence[Document]) -> l
     return once([*train, *(document for document in unlabelled if document.role != "test")])[0]
 
 
-def _limits(params: Any) -> Mapping[str, int]:
+def _limits(params: Any) -> Mapping[Role, int]:
     return {"train": params.limit} if isinstance(params.limit, int) else params.limit or {}
 
 
@@ -342,6 +343,30 @@ def _role_fact(examples: Sequence[Example]) -> Facts:
             "max": int(lengths.max()),
         },
     }
+
+
+def _overlaps(examples: Sequence[Example]) -> dict[str, int]:
+    """Mentions that stand inside a longer one of their document, pairs that cross, pairs of two types in one place."""
+    documents: dict[str, list[Entity]] = {}
+    for example in examples:
+        first = example["begin"]
+        documents.setdefault(example["doc"], []).extend((first + a, first + b, kind) for a, b, kind in _gold(example))
+    counts = dict.fromkeys(("inside_another", "inside_one_of_its_type", "crossing_pairs", "same_place_pairs"), 0)
+    for gold in documents.values():
+        ordered = sorted(gold, key=lambda item: (item[0], -item[1], item[2]))
+        inside: set[Entity] = set()
+        inside_own: set[Entity] = set()
+        for at, (begin, end, kind) in enumerate(ordered, start=1):
+            for other in takewhile(lambda item, end=end: item[0] < end, islice(ordered, at, None)):  # type: ignore[misc]
+                if other[:2] == (begin, end):
+                    counts["same_place_pairs"] += 1
+                elif other[1] > end:
+                    counts["crossing_pairs"] += 1
+                else:
+                    (inside_own if other[2] == kind else inside).add(other)
+        counts["inside_another"] += len(inside | inside_own)
+        counts["inside_one_of_its_type"] += len(inside_own)
+    return counts
 
 
 def _fates(examples: Sequence[Example], types: Sequence[str]) -> dict[str, int]:
