@@ -169,7 +169,12 @@ def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts, scored: 
         "anchor": dict(suite.anchor),
         "measure": asdict(suite.measure),
         "select": asdict(suite.select) if suite.select else None,
-        "report": {"columns": list(suite.columns)},
+        "sets": dict(suite.sets),
+        "report": {
+            "columns": list(suite.columns),
+            "figures": list(suite.figures),
+            "matrix": asdict(suite.grid) if suite.grid else None,
+        },
         "published": [dict(row) for row in suite.published],
         "claims": [dict(claim) for claim in suite.claims],
         "machine": facts.machine,

@@ -31,6 +31,7 @@ from harness.suite import (
     TaskConfig,
     load_suite,
 )
+from harness.suite.types import Grid
 from harness.training import TrainParams
 
 
@@ -76,6 +77,16 @@ def test_a_study_brings_its_columns() -> None:
     text = GOOD + "[report]\ncolumns = ['macro_f1', 'size', 'minutes']\n"
     assert parse(text).columns == ("macro_f1", "size", "minutes")
     assert parse(GOOD).columns == ()
+
+
+def test_a_report_may_have_more_figures_and_a_compact_table() -> None:
+    table = "matrix = { rows = 'model', columns = ['compress', 'beta'], metric = 'macro_f1' }\n"
+    suite = parse(f"{GOOD}[report]\nfigures = ['loss', 'time']\n{table}")
+    assert suite.figures == ("loss", "time")
+    assert suite.grid == Grid(rows=("model",), columns=("compress", "beta"), metrics=("macro_f1",))
+    assert parse(GOOD).grid is None
+    plain = parse(f"{GOOD}[report]\nmatrix = {{ rows = ['model'], columns = 'beta' }}\n")  # uncompressed rows
+    assert plain.grid == Grid(rows=("model",), columns=("beta",))
 
 
 def test_what_a_suite_may_leave_out() -> None:

@@ -161,11 +161,29 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
         ('text = "Distillation helps"', "txt = 'x'", "claims[0].text: required key is missing"),
         ("[measure]", "[report]\ncolums = []\n[measure]", "report.colums: unknown key. Did you mean 'columns'?"),
         ("[measure]", "[report]\ncolumns = ['accuracy', 'sise']\n[measure]", "report.columns[1]: 'sise' is not a column. "
-         "Did you mean 'size'? Known: 'accuracy', 'batch_seconds', 'examples', 'folder', 'macro_f1', 'minutes', 'parameters', "
-         "'per_minute', 'size', 'training'"),
+         "Did you mean 'size'? Known: 'accuracy', 'batch_seconds', 'examples', 'final', 'folder', 'macro_f1', 'minutes', "
+         "'parameters', 'peak', 'per_minute', 'size', 'test_tokens', 'tokens', 'training', 'training_ratio'"),
         ("[measure]", "[report]\ncolumns = ['size', 'size']\n[measure]", "report.columns[1]: 'size' is named twice"),
         ("[measure]", "[report]\ncolumns = 'size'\n[measure]", "report.columns: expected a list, got 'size' (string). "
          'Write ["size"]'),
+        ("[measure]", "[report]\nfigures = ['los']\n[measure]", "report.figures[0]: 'los' is not a figure. "
+         "Did you mean 'loss'? Known: 'epochs', 'loss', 'time'"),
+        ("[measure]", "[report]\nfigures = ['time', 'time']\n[measure]", "report.figures[1]: 'time' is named twice"),
+        ("[measure]", "[report]\nmatrix = { rows = 'model' }\n[measure]", "report.matrix.columns: required key is missing"),
+        ("[measure]", "[report]\nmatrix = { rows = 'model', columns = [] }\n[measure]", "report.matrix.columns: "
+         "expected at least 1 item, got 0"),
+        ("[measure]", "[report]\nmatrix = { rows = 'model', columns = 3 }\n[measure]", "report.matrix.columns: "
+         "expected the name of an axis or a list of names, got 3 (integer)"),
+        ("[measure]", "[report]\nmatrix = { rows = 'modle', columns = ['beta', 'compress'] }\n[measure]",
+         "report.matrix.rows[0]: 'modle' is not an axis of a row. Did you mean 'model'? Known: 'beta', 'compress', 'model'"),
+        ("[measure]", "[report]\nmatrix = { rows = 'model', columns = ['beta', 'model'] }\n[measure]",
+         "report.matrix.columns[1]: 'model' is named twice"),
+        ("[measure]", "[report]\nmatrix = { rows = 'model', columns = 'compress' }\n[measure]", "report.matrix: leaves "
+         "out 'beta', which has several values: name it in rows or columns"),
+        ("[measure]", "[report]\nmatrix = { rows = 'model', columns = 'beta', metric = 'acc' }\n[measure]",
+         "report.matrix.metric[0]: 'acc' is not a metric of the task. Known: 'accuracy', 'macro_f1'"),
+        ("[measure]", "[report]\nmatrix = { rows = 'model', colums = 'beta' }\n[measure]", "report.matrix.colums: "
+         "unknown key. Did you mean 'columns'?"),
         ("schema = 1", "schema = 2", "schema: 2 is newer than what this version of the harness reads, 1: upgrade the "
          "harness"),
         ("schema = 1", "schema = '1'", "schema: expected 1, got '1' (string)"),

@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from harness.reports.compact import compact_tables
 from harness.reports.escape import plain
 from harness.reports.figures import draw
 from harness.reports.markdown import render
 from harness.reports.model import Report
-from harness.reports.rows import summarise
+from harness.reports.rows import axis_values, summarise
 from harness.reports.table_csv import to_csv
 from harness.reports.table_json import json_report
 from harness.store import write_atomic
 
-__all__ = ["Report", "json_report", "render", "summarise", "summary_sentence", "to_csv", "write_reports"]
+__all__ = [
+    "Report",
+    "axis_values",
+    "compact_tables",
+    "json_report",
+    "render",
+    "summarise",
+    "summary_sentence",
+    "to_csv",
+    "write_reports",
+]
 
 
 def write_reports(report: Report, folder: Path, name: str) -> Path:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.reports import format as fmt
+from harness.reports.courses import last, over_seeds, peak
 from harness.reports.escape import markdown
+from harness.reports.history import NOT_TRAINED
 from harness.reports.model import Absent, Figure, Report, Row, Theirs
 from harness.reports.study import millions, minutes, per_minute
 from harness.reports.tables import Content, Shown, figure, header, integer, measured, metric_column
+from harness.specs import Metric
 
 Column = tuple[str, Sequence[Content]]
-NOT_TRAINED = Absent("not trained here")
+NO_ANCHOR = Absent("no anchor")
+NOT_JUDGED = Absent("no dev set")
 UNSAID = Absent("not published")
 NOT_RUN = Absent("published, not run here")
 _HEADERS = {
@@ -23,6 +27,9 @@ _HEADERS = {
     "batch_seconds": "seconds per batch ↓",
     "training": "training, own steps",
     "parameters": "parameters, millions",
+    "training_ratio": "training, × anchor's ↓",
+    "tokens": "tokens per training example ↓",
+    "test_tokens": "tokens per test example ↓",
 }
 _PUBLISHED = {  # column → figure of [[published]]
     "size": "size_mib",
@@ -45,6 +52,8 @@ def _column(name: str, report: Report) -> Column:
     if metric is not None:
         cells = metric_column([row.quality[name].interval for row in report.rows], metric.unit)
         return header(metric.name, metric.unit, metric.higher_is_better), cells
+    if name in ("final", "peak"):
+        return _on_dev(name, report)
     show: dict[str, Callable[[Row], Content]] = {
         "size": lambda row: figure(row.size.model_mib, fmt.mib),
         "folder": lambda row: figure(row.size.folder_mib, fmt.mib),
@@ -54,14 +63,47 @@ def _column(name: str, report: Report) -> Column:
         "batch_seconds": lambda row: measured(row.speed.batch_seconds),
         "training": lambda row: figure(_training(row), fmt.seconds),
         "parameters": lambda row: figure(millions(row)),
+        "training_ratio": lambda row: figure(_ratio(_training(row), report.anchor), fmt.times),
+        "tokens": lambda row: _beside(row.tokens, report.anchor.tokens if report.anchor else NO_ANCHOR),
+        "test_tokens": lambda row: _beside(row.test_tokens, report.anchor.test_tokens if report.anchor else NO_ANCHOR),
     }
     return Shown(_HEADERS[name]), [show[name](row) for row in report.rows]
+
+
+def _on_dev(name: str, report: Report) -> Column:
+    """The primary metric after the last epoch, or the best that an epoch had; dev has no samples to resample."""
+    metric = report.primary
+    when = "last epoch" if name == "final" else "peak over epochs"
+    title = header(f"dev {metric.name}, {when}", metric.unit, metric.higher_is_better)
+    return title, [_over_seeds(row, last(row) if name == "final" else peak(row, metric), metric) for row in report.rows]
+
+
+def _over_seeds(row: Row, values: Sequence[float], metric: Metric) -> Content:
+    if not values:
+        return NOT_JUDGED if row.training.seconds else NOT_TRAINED
+    if metric.unit == "%":
+        return over_seeds([100 * value for value in values], lambda value: fmt.fixed(value, 1))
+    return over_seeds(values, fmt.significant)
+
+
+def _beside(value: Figure, anchor: Figure) -> Content:
+    """`23.4 (× 0.71)`: the number, and how many times the anchor's it is."""
+    if isinstance(value, Absent) or isinstance(anchor, Absent) or not anchor:
+        return figure(value)
+    return Shown(f"{fmt.significant(value)} (× {fmt.times(value / anchor)})")
 
 
 def _training(row: Row) -> Figure:
     """Seconds of a row's own steps, the mean over its seeds."""
     seconds = list(row.training.seconds.values())
     return sum(seconds) / len(seconds) if seconds else NOT_TRAINED
+
+
+def _ratio(seconds: Figure, anchor: Row | None) -> Figure:
+    theirs = _training(anchor) if anchor else NO_ANCHOR
+    if isinstance(seconds, Absent) or isinstance(theirs, Absent):
+        return seconds if isinstance(seconds, Absent) else theirs
+    return seconds / theirs if theirs else NO_ANCHOR
 
 
 def outsiders(report: Report) -> list[Theirs]:
@@ -81,6 +123,16 @@ def _published(row: Theirs, column: str) -> Content:
         return row.training or UNSAID
     value = row.figures.get(_PUBLISHED.get(column, column))
     return UNSAID if value is None else Shown(f"{value:,.10g}")
+
+
+def explanations(report: Report) -> list[str]:
+    """What the study's columns need to be read."""
+    columns, parts = set(report.columns), []
+    if columns & {"final", "peak"}:
+        parts.append("dev: judged after each epoch; mean over seeds, in parentheses the least and the most.")
+    if columns & {"tokens", "test_tokens"}:
+        parts.append("Tokens: as the model's encoder cuts a text, special ones included; ×: times the anchor's.")
+    return [*parts, extrapolation(report)]
 
 
 def extrapolation(report: Report) -> str:

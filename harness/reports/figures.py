@@ -1,18 +1,21 @@
 """Which pictures a report has and what stands in them: values alone, no plotting library is imported to know.
 
 Quality against time; for tasks that call some types critical, the metrics by row and time against parameters; the
-metrics against every numeric axis of the matrix. `harness.reports.plots` draws them.
+metrics against every numeric axis of the matrix, training sizes among them. Where the suite asks for them: the losses
+of trainings, quality on dev over epochs, time of trainings. `harness.reports.plots` draws them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
 
+from harness.reports import format as fmt
+from harness.reports.courses import Time, dev_by_epoch, times, trained_rows, training_label
 from harness.reports.escape import markdown
-from harness.reports.model import Absent, Ranged, Report, Row, Theirs
+from harness.reports.model import Absent, Course, Ranged, Report, Row, Theirs
+from harness.reports.pictures import Along, ByRow, Descent, Dots, Line, Losses, Picture, Point, Scatter
 from harness.reports.study import MS_PER_MINUTE, millions
 from harness.reports.tables import Lines, scaled
 from harness.specs import Metric
@@ -20,71 +23,15 @@ from harness.statistics import Interval
 
 COLOURS = 7  # that most eyes tell apart: so many models get one each
 MANY = 16  # rows; beyond it only uncompressed ones are compared one by one
-FEWEST = 3  # values of an axis that make a curve
+FEWEST = 3  # values of an axis that make a curve; of a training size two do
+SIZE = "task.limit"  # what a learning curve's axis sets
+WEIGHT = 0.8  # of the past in a smoothed loss
+POINTS = 2500  # of all losses of a picture, so that it stays small
 CRITICAL = "f1_critical"  # a task that has it names what must not be lost
 REQUEST = "request (text to answer, one at a time), ms, logarithmic"
 BATCH = "forward pass of one fixed batch, ms at the anchor's pace, logarithmic"
 NO_BATCH = Absent("no anchor")
 _UNSAFE = re.compile(r"[^\w-]")
-
-
-@dataclass(frozen=True)
-class Point:
-    """One row, in the units that are shown. A published one has no bounds."""
-
-    x: Interval
-    y: Interval
-    label: str
-    model: str
-    ours: bool = True
-    telling: bool = True  # labelled even where there is no room for all labels
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """What all pictures have: a part of the file's name, a title, and its text in words."""
-
-    name: str
-    title: str
-    alt: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scatter(Picture):
-    """A point per row; x on a logarithmic axis."""
-
-    across: str
-    up: str
-    points: tuple[Point, ...]
-    logarithmic: bool = False  # y, too
-    key: str = ""  # what labels say where colours say the model
-
-
-@dataclass(frozen=True, kw_only=True)
-class ByRow(Picture):
-    """Metrics of each row beside each other. One entry per row in every series; what is missing is None."""
-
-    rows: tuple[str, ...]
-    series: tuple[tuple[str, tuple[Interval | None, ...]], ...]  # (metric with its unit, ours)
-    published: tuple[tuple[float | None, ...], ...]  # of each series
-    anchor: int | None  # position of the anchor's row
-
-
-@dataclass(frozen=True)
-class Line:
-    """What one metric does along an axis, for rows that differ in nothing else."""
-
-    label: str
-    xs: tuple[float, ...]
-    ys: tuple[Interval, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Along(Picture):
-    """Metrics against an axis of the matrix: a panel per metric, the same lines in each."""
-
-    axis: str
-    panels: tuple[tuple[str, tuple[Line, ...], tuple[tuple[str, Interval], ...]], ...]  # metric, lines, rows without it
 
 
 def draw(report: Report) -> dict[str, str]:
@@ -107,7 +54,9 @@ def pictures(report: Report) -> list[Picture]:
     """What there is to show: nothing without real weights, and no picture of a single row."""
     if report.mode != "real":
         return []
-    return [*_against_time(report), *_by_row(report), *_parameters(report), *_along_axes(report)]
+    drawn = [*_against_time(report), *_by_row(report), *_parameters(report), *_along_axes(report)]
+    asked = {"loss": _losses, "epochs": _over_epochs, "time": _times}
+    return drawn + [picture for name in asked if name in report.figures for picture in asked[name](report)]
 
 
 def file_name(name: str) -> str:
@@ -292,9 +241,33 @@ def _by_row(report: Report) -> list[Picture]:
 
 def _along_axes(report: Report) -> list[Picture]:
     """A picture per axis of numbers; uncompressed rows, because an axis of training is what such axes are."""
-    rows = _plain(report.rows)
+    rows, sizes = _plain(report.rows), [axis for axis, target in report.sets.items() if target == SIZE]
     metrics = _critical(report) or [report.primary]
-    return [picture for axis in report.axes if (picture := _along(rows, axis, metrics))]
+    shown = [metric for metric in report.metrics if metric.name in report.columns] or metrics
+    found = [_learning(rows, a, shown) if a in sizes else _along(rows, a, metrics) for a in report.axes]
+    return [picture for picture in found if picture]
+
+
+def _learning(rows: Sequence[Row], axis: str, metrics: Sequence[Metric]) -> Along | None:
+    """What more training data buys: colours say the model, whatever else differs is another stroke."""
+    found = [row for row in rows if _number(row, axis) is not None]
+    if len({_number(row, axis) for row in found}) < 2:
+        return None
+    panels = tuple(panel for m in metrics if (panel := (_titled(m), _lines(found, axis, m), ()))[1])
+    title = f"learning curves, {' and '.join(metric.name for metric in metrics)} on test"
+    return (
+        Along(
+            name=f"by-{file_name(axis)}",
+            title=title,
+            alt=f"{title} against the number of training examples, with intervals, uncompressed rows.",
+            axis=f"training examples ({axis}), logarithmic",
+            panels=panels,
+            logarithmic=True,
+            by_model=True,
+        )
+        if panels
+        else None
+    )
 
 
 def _along(rows: Sequence[Row], axis: str, metrics: Sequence[Metric]) -> Along | None:
@@ -316,19 +289,89 @@ def _number(row: Row, axis: str) -> float | None:
 
 def _lines(rows: Sequence[Row], axis: str, metric: Metric) -> tuple[Line, ...]:
     """One per combination of the other axes, along ascending values."""
-    groups: dict[str, dict[float, Interval]] = {}
+    groups: dict[tuple[str, str], dict[float, Interval]] = {}
     for row in rows:
         x, y = _number(row, axis), _value(row, metric)
         if x is not None and y is not None:
-            groups.setdefault(_others(row, axis), {})[x] = y
-    return tuple(Line(label, tuple(sorted(ys)), tuple(ys[x] for x in sorted(ys))) for label, ys in groups.items())
-
-
-def _others(row: Row, axis: str) -> str:
-    """The row's label as it would be without the axis."""
-    rest = [f"{n}={v}" for n, v in row.axes.items() if n not in ("model", "compress", axis) and v is not None]
-    return " · ".join([str(row.axes.get("model")), *rest])
+            groups.setdefault((training_label(row, ("compress", axis)), str(row.axes.get("model"))), {})[x] = y
+    return tuple(
+        Line(label, tuple(sorted(ys)), tuple(ys[x] for x in sorted(ys)), model) for (label, model), ys in groups.items()
+    )
 
 
 def _levels(rows: Sequence[Row], metric: Metric) -> tuple[tuple[str, Interval], ...]:
     return tuple((row.label, value) for row in rows if (value := _value(row, metric)))
+
+
+# ----------------------------------------------------------------------------------------------------------- trainings
+
+
+def _losses(report: Report) -> list[Picture]:
+    """As records have them, means over stretches of steps, and smoothed."""
+    shown = [course for course in report.courses if len(course.loss) > 1]
+    if not shown:
+        return []
+    most = max(FEWEST, POINTS // len(shown))
+    panels: dict[str, list[Losses]] = {}
+    for course in shown:
+        panels.setdefault(course.distil, []).append(_descent(course, most))
+    longest = max(-(-len(course.loss) // most) * course.stretch for course in shown)
+    raw = "single steps" if longest == 1 else f"means of up to {longest} steps"
+    title = "training loss over steps"
+    note = f"thin: {raw}; bold: smoothed, {WEIGHT:g} of the past a point, bias-corrected"
+    alt = f"{title}, first seed; {note}. Losses of different distillers are on scales of their own."
+    shown_panels = tuple((name, tuple(losses)) for name, losses in panels.items())
+    return [Descent(name="loss", title=title, alt=alt, note=note, panels=shown_panels)]
+
+
+def _descent(course: Course, most: int) -> Losses:
+    """At most so many points, each the mean of equally many steps but for the last."""
+    each = -(-len(course.loss) // most)
+    parts = [course.loss[start : start + each] for start in range(0, len(course.loss), each)]
+    raw = tuple(sum(part) / len(part) for part in parts)
+    steps = tuple(float(min(n * each, len(course.loss)) * course.stretch) for n in range(1, len(raw) + 1))
+    return Losses(label=course.label, model=course.model, steps=steps, raw=raw, smooth=smoothed(raw))
+
+
+def smoothed(values: Sequence[float], weight: float = WEIGHT) -> tuple[float, ...]:
+    """Exponential moving average s_t = w · s_(t−1) + (1 − w) · x_t from s_0 = 0, over 1 − w^t against its bias."""
+    found, state = [], 0.0
+    for number, value in enumerate(values, start=1):
+        state = weight * state + (1 - weight) * value
+        found.append(state / (1 - weight**number))
+    return tuple(found)
+
+
+def _over_epochs(report: Report) -> list[Picture]:
+    """The primary metric on dev; several epochs of one training are one line."""
+    metric, hidden = report.primary, ("compress", "epoch")
+    factor = 100 if metric.unit == "%" else 1
+    lines = []
+    for row in trained_rows(report, hidden):
+        ys = [Interval(factor * y.value, factor * y.low, factor * y.high) for y in dev_by_epoch(row)]
+        xs = tuple(float(number) for number in range(1, len(ys) + 1))
+        lines += [Line(training_label(row, hidden), xs, tuple(ys), str(row.axes.get("model")))] if ys else []
+    if not any(len(line.xs) > 1 for line in lines):
+        return []
+    title = f"{metric.name} on dev over epochs"
+    alt = f"{title}, mean over seeds, shaded from the least to the most."
+    panels = ((f"dev {_titled(metric)}", tuple(lines), ()),)
+    return [Along(name="epochs", title=title, alt=alt, axis="epoch", panels=panels, by_model=True)]
+
+
+def _times(report: Report) -> list[Picture]:
+    """Beside each the ratio to the cheapest model."""
+    base, found = times(report)
+    if len(found) < 2:
+        return []
+    title = "training time"
+    alt = f"{title}, own steps, mean over seeds, lines from the least to the most; ×: times the least of {base}."
+    across = f"seconds, logarithmic; ×: times the least of {base}"
+    return [Dots(name="time", title=title, alt=alt, across=across, rows=tuple(map(_dot, found)))]
+
+
+def _dot(time: Time) -> tuple[str, str, Interval, str]:
+    label = f"{time.label} · {time.epochs} epoch{'' if time.epochs == 1 else 's'}"
+    words = [fmt.seconds(time.seconds.value)]
+    words += [] if isinstance(time.ratio, Absent) else [f"× {fmt.times(time.ratio)}"]
+    return label, str(time.row.axes.get("model")), time.seconds, " · ".join(words)

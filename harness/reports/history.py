@@ -8,13 +8,15 @@ from typing import Any
 
 from harness.errors import PluginError
 from harness.plugins import Registry
-from harness.reports.model import Absent, Figure, Problem, Step, Training
+from harness.reports.model import Absent, Course, Figure, Problem, Step, Training
 from harness.specs import CompressorSpec
 
 Json = dict[str, Any]
 WORST: Mapping[str, Any] = {"same_answer": min}  # of parity, over seeds; the greatest of all others
 _ELSEWHERE = ("use", "changed", "parity", "sizes", "bytes", "warnings")  # what a step's other facts are not
 _OF_THE_WORKER = ("seconds", "cpu_seconds", "threads")
+NOT_TRAINED = Absent("not trained here")
+UNCOUNTED = Absent("not measured: the record is of an earlier version")
 
 
 def steps(cells: Sequence[Json], label: str, registry: Registry) -> tuple[Step, ...]:
@@ -76,16 +78,65 @@ def all_trainings(cells: Sequence[Json]) -> Trainings:
     return Trainings(seconds, stages, {cell["axes"]["model"]: _names(cell["teachers"]) for cell in cells})
 
 
-def training(cells: Sequence[Json], known: Trainings) -> Training:
-    """Seconds by seed, and what the first seed's weights cost together with its teachers'."""
-    trained = [cell for cell in cells if cell["train"]]
+def training(cells: Sequence[Json], known: Trainings, by_epoch: bool = True) -> Training:
+    """Seconds by seed, and what the first seed's weights cost together with its teachers'.
+
+    `by_epoch`: does an axis `epoch` say which epoch of the last step a cell is?
+    """
+    first, *others = [_up_to_its_epoch(cell) if by_epoch else cell for cell in cells]
+    trained = [cell for cell in (first, *others) if cell["train"]]
     return Training(
-        distil=tuple(cells[0]["distil"]),
-        teachers=tuple(dict.fromkeys(name for step in cells[0]["teachers"] for name in step)),
+        distil=tuple(first["distil"]),
+        teachers=tuple(dict.fromkeys(name for step in first["teachers"] for name in step)),
         seconds={str(cell["axes"]["seed"]): sum(step["seconds"] for step in cell["train"]) for cell in trained},
-        with_teachers_s=_with_teachers(cells[0], known),
+        with_teachers_s=_with_teachers(first, known),
         epochs={str(cell["axes"]["seed"]): [step.get("epochs") or [] for step in cell["train"]] for cell in trained},
     )
+
+
+def _up_to_its_epoch(cell: Json) -> Json:
+    """The cell without the epochs that came after it: several cells may stand for one training."""
+    epoch = cell["axes"].get("epoch")
+    if not isinstance(epoch, int) or len(cell["train"]) < len(cell["distil"]) or not cell["train"]:
+        return cell
+    *before, last = cell["train"]
+    later = [one for one in last.get("epochs") or [] if one["epoch"] > epoch]
+    kept = [one for one in last.get("epochs") or [] if one["epoch"] <= epoch]
+    seconds = last["seconds"] - sum(one["seconds"] for one in later)
+    return {**cell, "train": [*before, {**last, "epochs": kept, "seconds": seconds if later else last["seconds"]}]}
+
+
+def courses(rows: Iterable[tuple[str, Sequence[Json]]]) -> tuple[Course, ...]:
+    """The losses of (label, cells) by step, of the first seed that has them; a shared training once."""
+    found: dict[str, Course] = {}
+    for label, cells in rows:
+        cell = next((cell for cell in cells if any(step.get("curve") for step in cell["train"])), None)
+        if cell is None:
+            continue
+        for key, step in zip(_train_keys(cell), cell["train"], strict=False):
+            if step.get("curve") and key not in found:
+                stretch, loss = step["curve"]["steps_per_point"], tuple(step["curve"]["loss"])
+                model, distil = str(cell["axes"]["model"]), str(step["use"])
+                found[key] = Course(model=model, label=label, distil=distil, stretch=stretch, loss=loss)
+    return tuple(found.values())
+
+
+def tokens(cells: Sequence[Json]) -> Figure:
+    """Mean length of a training example as encoded, over all steps of one seed."""
+    trained = next((cell["train"] for cell in cells if cell["train"]), None)
+    if trained is None:
+        return NOT_TRAINED
+    if not all("tokens" in step for step in trained):
+        return UNCOUNTED
+    return float(sum(step["tokens"] for step in trained) / sum(step["examples"] for step in trained))
+
+
+def tested_tokens(cells: Sequence[Json]) -> Figure:
+    """Mean length of a test example as encoded."""
+    said = next((cell["predict"] for cell in cells if cell.get("predict")), None)
+    if said is None:
+        return Absent("no score: see the problems below")
+    return float(said["tokens"] / said["examples"]) if "tokens" in said else UNCOUNTED
 
 
 def _with_teachers(cell: Json, known: Trainings) -> Figure:
@@ -94,15 +145,16 @@ def _with_teachers(cell: Json, known: Trainings) -> Figure:
     A model may have several trainings in a record (other seeds, other axes): those of the cell's ancestors count.
     """
     if not cell["train"]:
-        return Absent("not trained here")
+        return NOT_TRAINED
     ancestors = frozenset(cell["ancestors"])
-    needed = frozenset(key for key, _ in _train_seconds(cell))
+    own = dict(_train_seconds(cell))
+    needed = frozenset(own)
     for name in _all_teachers(cell, known):
         used = [stages for stages in known.stages.get(name, ()) if stages <= ancestors]
         if not used:
             return Absent(f"the training of {name} is in no cell of this run")
         needed |= used[0]
-    return float(sum(known.seconds[key] for key in sorted(needed)))
+    return float(sum({**known.seconds, **own}[key] for key in sorted(needed)))
 
 
 def _all_teachers(cell: Json, known: Trainings) -> list[str]:
@@ -123,11 +175,15 @@ def _names(teachers: Iterable[Iterable[str]]) -> frozenset[str]:
 
 def _train_seconds(cell: Json) -> list[tuple[str, float]]:
     """(stage key, seconds) of the cell's own finished training steps."""
+    return [(key, float(step["seconds"])) for key, step in zip(_train_keys(cell), cell["train"], strict=False)]
+
+
+def _train_keys(cell: Json) -> list[str]:
+    """Stage keys of the cell's own training steps, in order."""
     numbered = [
         (int(stage.removeprefix("train.")), key) for stage, key in cell["stages"].items() if stage.startswith("train.")
     ]
-    keys = [key for _, key in sorted(numbered)]
-    return [(key, float(step["seconds"])) for key, step in zip(keys, cell["train"], strict=False)]
+    return [key for _, key in sorted(numbered)]
 
 
 def problems(cells: Sequence[Json]) -> tuple[Problem, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.reports import format as fmt
+from harness.reports.courses import time_table, trained_rows, training_label
 from harness.reports.escape import markdown
 from harness.reports.model import Absent, Report, Row, Step
 from harness.reports.tables import Content, Lines, Shown, bullets, figure, name, section, table
@@ -133,7 +134,7 @@ def _text(value: Any) -> str:
 
 def training_section(report: Report) -> Lines:
     """Each training once: what it took, how dev went."""
-    rows = [line for row in _unique_trainings(report) for line in _trained(row, report)]
+    rows = [line for row in trained_rows(report) for line in _trained(row, report)]
     headers = [
         "model",
         "distiller",
@@ -144,24 +145,12 @@ def training_section(report: Report) -> Lines:
         Shown("epochs"),
         Shown(f"dev {markdown(report.primary.name)} by epoch{', %' if report.primary.unit == '%' else ''}"),
     ]
-    return section("Training", table(headers, rows, "lllrrrrr"))
-
-
-def _unique_trainings(report: Report) -> list[Row]:
-    found: dict[str, Row] = {}
-    for row in report.rows:
-        if row.training.seconds:
-            others = {axis: value for axis, value in row.axes.items() if axis != "compress"}
-            found.setdefault(repr(others), row)
-    return list(found.values())
+    return section("Training", table(headers, rows, "lllrrrrr"), time_table(report))
 
 
 def _trained(row: Row, report: Report) -> list[list[Content]]:
     training = row.training
-    rest = [
-        f"{axis}={value}" for axis, value in row.axes.items() if axis not in ("model", "compress") and value is not None
-    ]
-    model = " · ".join([str(row.axes["model"]), *rest])
+    model = training_label(row)
     lines: list[list[Content]] = []
     for seed, seconds in training.seconds.items():
         steps = training.epochs[seed]

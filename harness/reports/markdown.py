@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.reports import format as fmt
-from harness.reports.columns import Column, extrapolation, outsider_cells, outsiders, study_columns
+from harness.reports.columns import Column, explanations, outsider_cells, outsiders, study_columns
+from harness.reports.compact import compact_tables
 from harness.reports.comparing import claims_section, published_section
 from harness.reports.costs import size_section, speed_section
 from harness.reports.critical import exchange_section, type_section
@@ -56,7 +57,7 @@ _SECTIONS = (
 def render(report: Report, name: str | None = None) -> str:
     """The whole page; its figures are files `<name>.<metric>.svg` beside it. The same report gives the same bytes."""
     lines = [f"# {markdown(report.run['suite']['title'] or report.run['suite']['name'])}", "", *_banner(report)]
-    lines += [markdown(report.sentence), "", *main_table(report), *problem_line(report)]
+    lines += [markdown(report.sentence), "", *compact_tables(report), *main_table(report), *problem_line(report)]
     lines += figure_links(report, name or report.name)
     for section in _SECTIONS:
         lines += section(report)
@@ -154,6 +155,6 @@ def _legend(report: Report) -> str:
             "× faster, measured beside the anchor at batch 1: request is text to answer, forward the model alone"
             f"{'' if several else ', of which the sentence above speaks'}; ≈ 1: no more than noise."
         )
-    parts.append(extrapolation(report))
+    parts += explanations(report)
     parts.append("MiB: 2^20 bytes.")
     return " ".join(part for part in parts if part)

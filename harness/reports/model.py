@@ -145,13 +145,44 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How the row's weights were made."""
+    """How the row's weights were made; of a row that is an epoch of a longer training, the part up to it."""
 
     distil: tuple[str, ...]
     teachers: tuple[str, ...]
     seconds: Mapping[str, float]  # seed → own steps
     with_teachers_s: Figure  # first seed, all training that it rests on
     epochs: Mapping[str, Json]  # seed → one list of epochs per step: {"epoch", "steps", "loss", "dev", "seconds"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How one training step's loss went, first seed."""
+
+    model: str
+    label: str  # of the row, without compressors and epoch
+    distil: str
+    stretch: int  # steps that a point is the mean of
+    loss: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One place of a compact table."""
+
+    interval: Ranged  # as in `Score`
+    best: bool  # of its column, or not told from the best by a paired comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compact:
+    """A compact table of one metric: values of axes by line and by column, and what stands there."""
+
+    metric: str
+    row_axes: tuple[str, ...]
+    column_axes: tuple[str, ...]
+    rows: tuple[tuple[AxisValue, ...], ...]
+    columns: tuple[tuple[AxisValue, ...], ...]
+    places: tuple[tuple[Place, ...], ...]  # one tuple per line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +202,8 @@ class Row:
     size: Size
     steps: tuple[Step, ...]
     training: Training
+    tokens: Figure  # of a training example as the model's encoder cuts it, mean over all; and of a test example
+    test_tokens: Figure
     details: Json  # of the first scored seed: per class, confusion
     types: Mapping[str, TypeScore] = field(default_factory=dict)
     exchange: Exchange | Absent = Absent("the task names no critical types")
@@ -262,6 +295,10 @@ class Report:
     theirs: tuple[Theirs, ...]  # the rows that those are of
     claims: tuple[Claim, ...]
     columns: tuple[str, ...]  # the first of the main table, by the names that [report] has for them
+    figures: tuple[str, ...] = ()  # that the suite asks for
+    sets: Mapping[str, str] = field(default_factory=dict)  # axis → what it sets, such as task.limit
+    compact: tuple[Compact, ...] = ()
+    courses: tuple[Course, ...] = ()
     examples: Figure  # of the test role
     resolution: Figure  # smallest difference of the primary metric to the anchor that would be found in 4 of 5 runs
     axes: tuple[str, ...] = field(default=("model", "compress"))

@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from harness.reports.escape import plain
-from harness.reports.figures import Along, ByRow, Line, Picture, Point, Scatter
 from harness.reports.format import significant
+from harness.reports.pictures import Along, ByRow, Descent, Dots, Line, Losses, Picture, Point, Scatter
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f5539")  # told apart by most eyes
 MARKS = ("o", "D", "s", "^", "v", "P", "X")
@@ -49,7 +49,13 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 def svg(picture: Picture, suite: str) -> str:
     """A picture of the suite of that name. Whoever looks at it chooses the glyphs, so none is missing here."""
-    draw: Mapping[type[Picture], Callable[[Any, str], Figure]] = {Scatter: _scatter, ByRow: _by_row, Along: _along}
+    draw: Mapping[type[Picture], Callable[[Any, str], Figure]] = {
+        Scatter: _scatter,
+        ByRow: _by_row,
+        Along: _along,
+        Descent: _descent,
+        Dots: _dots,
+    }
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         mpl.rcdefaults()  # whatever the user's own settings are
@@ -247,9 +253,12 @@ def _by_row(picture: ByRow, headline: str) -> Figure:
 
 
 def _along(picture: Along, headline: str) -> Figure:
-    figure = _figure(max(10.5, 2.6 + 4.4 * len(picture.panels)), 5, headline)
-    names = list(dict.fromkeys(line.label for _, lines, _ in picture.panels for line in lines))
-    looks = dict(zip(names, _looks(), strict=False))
+    labels = {line.label for _, lines, _ in picture.panels for line in lines}
+    height = max(5, 0.22 * len(labels)) if picture.by_model else 5
+    figure = _figure(max(10.5, 2.6 + 4.4 * len(picture.panels)), height, headline)
+    models = {line.label: line.model for _, lines, _ in picture.panels for line in lines}
+    names = list(models)
+    looks = _looks_by_model(models) if picture.by_model else dict(zip(names, _looks(), strict=False))
     handles: dict[str, Line2D] = {}
     xs = sorted({x for _, lines, _ in picture.panels for line in lines for x in line.xs})
     for number, (metric, lines, levels) in enumerate(picture.panels):
@@ -260,7 +269,7 @@ def _along(picture: Along, headline: str) -> Figure:
             handles[label] = axes.axhline(value.value, color=GREY, ls=style, lw=1.2)
         axes.set_title(_text(metric))
         axes.set_xlabel(_text(picture.axis))
-        _numbers(axes, xs)
+        _numbers(axes, xs, picture.logarithmic)
     figure.legend(handles.values(), [_text(label) for label in handles], loc="outside right center")
     return figure
 
@@ -271,6 +280,18 @@ def _looks() -> Iterator[dict[str, str]]:
         yield from ({"color": c, "marker": mark, "ls": stroke} for c, mark in zip(PALETTE, MARKS, strict=True))
 
 
+def _looks_by_model(models: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The lines of one model have one colour, as long as there are colours. Label → look."""
+    if len(set(models.values())) > len(PALETTE):
+        return dict(zip(models, itertools.cycle(_looks()), strict=False))
+    colours = dict(zip(dict.fromkeys(models.values()), zip(PALETTE, MARKS, strict=True), strict=False))
+    strokes: dict[str, Iterator[str]] = {model: itertools.cycle(("-", "--", ":", "-.")) for model in colours}
+    return {
+        label: {"color": colours[model][0], "marker": colours[model][1], "ls": next(strokes[model])}
+        for label, model in models.items()
+    }
+
+
 def _curve(axes: Axes, line: Line, look: Mapping[str, Any], gid: str) -> Line2D:
     bounds = [y.low for y in line.ys], [y.high for y in line.ys]
     axes.fill_between(line.xs, *bounds, color=look["color"], alpha=0.12, lw=0, gid=f"{gid}-band")
@@ -278,9 +299,58 @@ def _curve(axes: Axes, line: Line, look: Mapping[str, Any], gid: str) -> Line2D:
     return drawn
 
 
-def _numbers(axes: Axes, xs: Sequence[float]) -> None:
+def _numbers(axes: Axes, xs: Sequence[float], logarithmic: bool = False) -> None:
     """Ticks at the axis' own values; logarithmic where they span decades."""
-    if xs[0] > 0 and xs[-1] / xs[0] >= 50:
+    if xs[0] > 0 and (logarithmic or xs[-1] / xs[0] >= 50):
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks(xs, [f"{x:g}" for x in xs])
+    axes.set_xticks(xs, [f"{x:,.0f}" if x >= 1000 and x.is_integer() else f"{x:g}" for x in xs])
+
+
+# ----------------------------------------------------------------------------------------------------------- trainings
+
+
+def _descent(picture: Descent, headline: str) -> Figure:
+    """As it was thin and light, smoothed bold."""
+    models = {losses.label: losses.model for _, lines in picture.panels for losses in lines}
+    looks = _looks_by_model(models)
+    columns = min(3, len(picture.panels))
+    lines = -(-len(picture.panels) // columns)
+    figure = _figure(max(10.5, 2.6 + 4.4 * columns), max(4.6 * lines, 1 + 0.22 * len(models)), headline)
+    handles: dict[str, Line2D] = {}
+    for number, (distil, courses) in enumerate(picture.panels):
+        axes = figure.add_subplot(lines, columns, number + 1)
+        for losses in courses:
+            gid = f"line-{number}-{list(models).index(losses.label)}"
+            handles[losses.label] = _loss(axes, losses, looks[losses.label], gid)
+        axes.set_title(_text(distil))
+        axes.set_xlabel("step")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    figure.supxlabel(_text(picture.note, 120), fontsize=9, color=GREY)
+    figure.legend(handles.values(), [_text(label) for label in handles], loc="outside right center")
+    return figure
+
+
+def _loss(axes: Axes, losses: Losses, look: Mapping[str, str], gid: str) -> Line2D:
+    colour = look["color"]
+    axes.plot(losses.steps, losses.raw, color=colour, alpha=0.4, lw=0.8, gid=f"{gid}-raw")
+    (drawn,) = axes.plot(losses.steps, losses.smooth, color=colour, ls=look["ls"], lw=2, gid=gid)
+    return drawn
+
+
+def _dots(picture: Dots, headline: str) -> Figure:
+    figure = _figure(10.5, 1.6 + 0.3 * len(picture.rows), headline)
+    axes = figure.add_subplot()
+    models = list(dict.fromkeys(model for _, model, _, _ in picture.rows))
+    colours = dict(zip(models, itertools.cycle(PALETTE), strict=False))
+    values = [value for _, _, value, _ in picture.rows]
+    axes.set_xlabel(_text(picture.across, 90))
+    _log(axes.xaxis, axes.set_xscale, axes.set_xlim, [v.low for v in values], [v.high * 2 for v in values])
+    for number, (_, model, value, words) in enumerate(picture.rows):
+        axes.plot([value.low, value.high], [number] * 2, color=colours[model], alpha=0.5, lw=2)
+        axes.plot(value.value, number, "o", ms=7, color=colours[model], gid=f"value-{number}")
+        at = (value.high, number)
+        axes.annotate(_text(words, 60), at, (9, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(range(len(picture.rows)), [_text(label, 60) for label, *_ in picture.rows])
+    axes.set_ylim(len(picture.rows) - 0.4, -0.6)
+    return figure

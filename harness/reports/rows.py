@@ -9,10 +9,24 @@ from harness.plugins import Registry
 from harness.records import Records
 from harness.reports import critical, history, quality, speed, study
 from harness.reports.claims import Evidence, judge
-from harness.reports.model import Absent, AxisValue, Exchange, Kept, Measurement, Ranged, Report, Row, Score, Speed
+from harness.reports.compact import compact, recorded_grid
+from harness.reports.model import (
+    Absent,
+    AxisValue,
+    Course,
+    Exchange,
+    Kept,
+    Measurement,
+    Ranged,
+    Report,
+    Row,
+    Score,
+    Speed,
+)
 from harness.reports.published import published
 from harness.reports.summary import summarise_rows
 from harness.specs import Metric
+from harness.suite.types import Grid
 
 Json = dict[str, Any]
 Axes = tuple[tuple[str, AxisValue], ...]
@@ -20,8 +34,11 @@ REPLICATE = "seed"
 FIRST = ("model", "compress")  # axes that come first; the others by name, whatever order the record's JSON has
 
 
-def summarise(records: Records, registry: Registry) -> Report:
-    """Aggregate a record. PluginError when the task that it is about is not installed."""
+def summarise(records: Records, registry: Registry, grid: Grid | None = None) -> Report:
+    """Aggregate a record. PluginError when the task that it is about is not installed.
+
+    `grid`: a compact table instead of the one that the suite asks for.
+    """
     run = records.run
     metrics = tuple(Metric(**metric) for metric in run["task"]["metrics"])
     groups = _group(records.cells)
@@ -32,6 +49,7 @@ def summarise(records: Records, registry: Registry) -> Report:
     anchor = context.scores(context.anchor)
     others = [scored[axes] for axes in groups if axes != context.anchor]
     examples = study.tested(run)
+    grid = grid or recorded_grid(run)
     foreign = study.foreign(run, examples)
     theirs = study.theirs(run["published"], rows)
     evidence = Evidence(
@@ -54,6 +72,10 @@ def summarise(records: Records, registry: Registry) -> Report:
         theirs=theirs,
         claims=judge(run["claims"], evidence),
         columns=tuple(run.get("report", {}).get("columns", ())),  # records of earlier versions have none
+        figures=tuple(run.get("report", {}).get("figures", ())),
+        sets=run.get("sets", {}),
+        compact=compact(grid, rows, metrics, lambda row: context.scores(tuple(row.axes.items()))) if grid else (),
+        courses=_courses(groups),
         examples=examples,
         resolution=quality.resolution(others, anchor, metrics[0].name, run["measure"]["confidence"]),
         axes=tuple(name for name, _ in next(iter(groups), ())) or FIRST,
@@ -64,6 +86,23 @@ def row_axes(axes: Mapping[str, AxisValue]) -> Axes:
     """A cell's axes without the seed, in the report's order."""
     names = sorted(axes, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
     return tuple((name, axes[name]) for name in names if name != REPLICATE)
+
+
+def _courses(groups: Mapping[Axes, Sequence[Json]]) -> tuple[Course, ...]:
+    """Rows that differ in chain or epoch alone share a training."""
+    return history.courses(
+        (label(tuple((axis, value) for axis, value in axes if axis not in ("compress", "epoch"))), cells)
+        for axes, cells in groups.items()
+    )
+
+
+def axis_values(records: Records) -> dict[str, list[AxisValue]]:
+    """The axes of a record's rows with their values, in the order of its cells."""
+    values: dict[str, dict[AxisValue, None]] = {}
+    for cell in records.cells:
+        for axis, value in row_axes(cell["axes"]):
+            values.setdefault(axis, {}).update({value: None} if value is not None else {})
+    return {axis: list(found) for axis, found in values.items()}
 
 
 def label(axes: Axes) -> str:
@@ -173,7 +212,9 @@ class _Context:
             speed=self._speed(cells),
             size=speed.size(cells, self.anchor_size),
             steps=history.steps(cells, label(axes), self.registry),
-            training=history.training(cells, self._trainings),
+            training=history.training(cells, self._trainings, "epoch" not in self.records.run.get("sets", {})),
+            tokens=history.tokens(cells),
+            test_tokens=history.tested_tokens(cells),
             details=details[0] if details else {},
             types=critical.types(details),
             exchange=self._exchange(cells),

@@ -43,6 +43,8 @@ def _fields(row: Row, report: Report) -> Iterator[Field]:
     seconds = list(row.training.seconds.values())
     yield "training_s_mean_over_seeds", _number(sum(seconds) / len(seconds)) if seconds else ""
     yield from _figure("training_with_teachers_s", row.training.with_teachers_s)
+    yield from _figure("tokens_per_training_example", row.tokens)
+    yield from _figure("tokens_per_test_example", row.test_tokens)
 
 
 def _metric(row: Row, metric: Metric) -> Iterator[Field]:

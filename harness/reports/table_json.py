@@ -28,6 +28,7 @@ def json_report(report: Report) -> dict[str, Any]:
         **{name: run[name] for name in _FROM_RUN},
         "task": {**{name: run["task"][name] for name in ("name", "head", "max_length")}, "data": _data(run)},
         **{name: as_json(getattr(report, name)) for name in parts},
+        **({"compact": as_json(report.compact)} if report.compact else {}),
     }
 
 

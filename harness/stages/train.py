@@ -53,11 +53,12 @@ def run(work: Work) -> Facts:
     encoder: Encoder = load_object(spec.encoder)(start)
     task = work.task()
     distiller = work.registry.distiller(work.options["distiller"])
+    params = _checked(distiller, distiller.params(**work.options["params"]), artifact)
     examples = read_examples(work.inputs["data"])
     head, windows = rules(artifact.head), _encode(encoder, task, examples, artifact)
     teachers = sorted((name, path) for name, path in work.inputs.items() if name.startswith("teacher."))
     outputs = frozenset(work.stage.params.get("outputs", [work.options["loop"]["select"]]))
-    critical, params = _critical(work, distiller, task, artifact), distiller.params(**work.options["params"])
+    critical = _critical(work, distiller, task, artifact)
     model, states = student.load(start, artifact.head), _states(distiller.states(params), teachers, examples)
     widths = _widths(model, encoder, windows[:1], states)
     torch.manual_seed(int(work.stage.seed or 0))
@@ -86,7 +87,17 @@ def run(work: Work) -> Facts:
             device="auto" if torch.cuda.is_available() else "cpu",
         )
     )
-    return _facts(work, result, sorted(outputs), torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    lengths = {"examples": len(examples), "windows": len(windows), "tokens": sum(w.length for w in windows)}
+    return {**_facts(work, result, sorted(outputs), device), **lengths}
+
+
+def _checked(distiller: DistillerSpec, params: Any, artifact: Artifact) -> Any:
+    """The params. StageError where they make no sense for the classes, which the plan may not have known."""
+    if reason := distiller.supports(params, artifact.head, len(artifact.labels)):
+        msg = f"'{distiller.name}' {reason}"
+        raise StageError(msg)
+    return params
 
 
 def _critical(work: Work, distiller: DistillerSpec, task: Task, artifact: Artifact) -> np.ndarray | None:

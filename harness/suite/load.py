@@ -148,7 +148,7 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
     matrix = read_matrix(reader, names)
     measure = read_measure(reader, spec)
     select = read_select(reader, spec, matrix.axes if matrix else None)
-    axes = [axis for axis in matrix.axes if axis != "seed"] if matrix else None
+    axes = {axis: values for axis, values in matrix.axes.items() if axis != "seed"} if matrix else None
     study = read_study(reader, spec, axes, names)
     check_cycles(reader.problems, models)
     whole = models and len(models) == len(reader.models) and len(chains) == len(names)
@@ -169,6 +169,8 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
         measure=measure,
         select=select,
         columns=study.columns,
+        figures=study.figures,
+        grid=study.grid,
         published=study.published,
         claims=study.claims,
     )

@@ -54,11 +54,16 @@ def check_scalar(value: Any) -> str | int | float | bool:
     return value
 
 
-def _listed(value: Any) -> Any:
-    if isinstance(value, str | list):
-        return (value,) if isinstance(value, str) else tuple(value)
-    msg = f"expected the name of a model or a list of names, got {typed(value)}"
-    raise ValueError(msg)
+def _listed(what: str) -> BeforeValidator:
+    """One name, or a list of names."""
+
+    def names(value: Any) -> Any:
+        if isinstance(value, str | list):
+            return (value,) if isinstance(value, str) else tuple(value)
+        msg = f"expected the name of {what} or a list of names, got {typed(value)}"
+        raise ValueError(msg)
+
+    return BeforeValidator(names)
 
 
 Name = Annotated[str, AfterValidator(check_name)]
@@ -115,7 +120,7 @@ class StepTable(Params):
 
     distil: str
     step: Annotated[str, AfterValidator(check_step)] | None = None
-    teacher: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    teacher: Annotated[tuple[str, ...], _listed("a model")] = ()
     on: str | None = None
 
 
@@ -191,10 +196,23 @@ class SelectTable(Params):
     metric: str | None = None
 
 
+class GridTable(Params):
+    """`report.matrix`; without a metric it is about the task's primary one."""
+
+    rows: Annotated[tuple[str, ...], _listed("an axis")] = Field(min_length=1)
+    columns: Annotated[tuple[str, ...], _listed("an axis")] = Field(min_length=1)
+    metric: Annotated[tuple[str, ...], _listed("a metric")] = ()
+
+
 class ReportTable(Params):
-    """`[report]`: the first columns of the main table, metrics of the task or some of `COLUMNS`."""
+    """`[report]`.
+
+    The first columns of the main table, metrics of the task or some of `COLUMNS`; figures, some of `DRAWN`; a grid.
+    """
 
     columns: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+    matrix: GridTable | None = None
 
 
 class StudyTable(Params):

@@ -9,10 +9,11 @@ from typing import Any
 from harness.errors import choices
 from harness.specs import TaskSpec
 from harness.suite.components import Reader, split
+from harness.suite.grid import grid_faults
 from harness.suite.locate import Loc
 from harness.suite.problems import not_among, typed, unknown_key, words
-from harness.suite.schema import ClaimTable, PublishedTable, ReportTable, StudyTable
-from harness.suite.types import BARS, COLUMNS, FIGURES, QUANTITIES, REMARKS, TIMES
+from harness.suite.schema import ClaimTable, GridTable, PublishedTable, ReportTable, StudyTable
+from harness.suite.types import BARS, COLUMNS, DRAWN, FIGURES, QUANTITIES, REMARKS, TIMES, AxisValue, Grid
 
 SMALLEST, LARGEST = 1e-9, 1e12  # of a published figure: beyond them nothing can be drawn
 _WORDS = ("split", "metric", "hardware")
@@ -24,6 +25,8 @@ class Study:
     """The tables as they are written, checked."""
 
     columns: tuple[str, ...]
+    figures: tuple[str, ...]
+    grid: Grid | None
     published: tuple[Mapping[str, Any], ...]
     claims: tuple[Mapping[str, Any], ...]
 
@@ -32,14 +35,16 @@ class Study:
 class _Names:
     """What rows and figures may be called. `axes` and `metrics` None: not known, because something else is wrong."""
 
-    axes: Sequence[str] | None
+    axes: Mapping[str, Sequence[AxisValue]] | None
     values: Mapping[str, Sequence[str]]  # of the axes whose values have names
     metrics: Sequence[str] | None
     outsiders: Sequence[str]
 
 
-def read_study(reader: Reader, task: TaskSpec | None, axes: Sequence[str] | None, chains: Sequence[str]) -> Study:
-    """`[report]`, `[study]`, `[[published]]` and `[[claims]]`."""
+def read_study(
+    reader: Reader, task: TaskSpec | None, axes: Mapping[str, Sequence[AxisValue]] | None, chains: Sequence[str]
+) -> Study:
+    """`[report]`, `[study]`, `[[published]]` and `[[claims]]`. `axes`: those of a row, with their values."""
     published, claims = _tables(reader, "published"), _tables(reader, "claims")
     common = reader.problems.check(StudyTable, reader.document.get("study", {}), ("study",)) or StudyTable()
     outsiders = [table["row"] for table in published.values() if isinstance(table.get("row"), str)]
@@ -49,8 +54,12 @@ def read_study(reader: Reader, task: TaskSpec | None, axes: Sequence[str] | None
         _check_published(reader, table, ("published", index), names)
     for index, table in claims.items():
         _check_claim(reader, table, ("claims", index), names)
+    report = reader.problems.check(ReportTable, reader.document.get("report", {}), ("report",)) or ReportTable()
+    _check_report(reader, report, names)
     return Study(
-        columns=_columns(reader, names),
+        columns=report.columns,
+        figures=report.figures,
+        grid=_grid(reader, report.matrix, names),
         published=tuple(_of_study(table, common, _WORDS) for table in published.values()),
         claims=tuple(_of_study(table, common, ()) for table in claims.values()),
     )
@@ -63,18 +72,23 @@ def _of_study(table: Mapping[str, Any], study: StudyTable, shared: Sequence[str]
     return {**common, **table, **lead}
 
 
-def _columns(reader: Reader, names: _Names) -> tuple[str, ...]:
-    loc: Loc = ("report",)
-    table = reader.problems.check(ReportTable, reader.document.get("report", {}), loc)
+def _check_report(reader: Reader, report: ReportTable, names: _Names) -> None:
+    columns = None if names.metrics is None else [*names.metrics, *COLUMNS]
+    for key, named, known in (("columns", report.columns, columns), ("figures", report.figures, DRAWN)):
+        for index, name in enumerate(named):
+            if known is not None and name not in known:
+                message = not_among(name, f"a {key.removesuffix('s')}", known)
+                reader.problems.at_value(("report", key, index), message)
+            elif name in named[:index]:
+                reader.problems.at_value(("report", key, index), f"'{name}' is named twice")
+
+
+def _grid(reader: Reader, table: GridTable | None, names: _Names) -> Grid | None:
     if table is None:
-        return ()
-    for index, column in enumerate(table.columns):
-        here = (*loc, "columns", index)
-        if names.metrics is not None and column not in (*names.metrics, *COLUMNS):
-            reader.problems.at_value(here, not_among(column, "a column", [*names.metrics, *COLUMNS]))
-        elif column in table.columns[:index]:
-            reader.problems.at_value(here, f"'{column}' is named twice")
-    return table.columns
+        return None
+    grid = Grid(rows=table.rows, columns=table.columns, metrics=table.metric)
+    reader.problems.add(grid_faults(grid, names.axes, names.metrics), ("report", "matrix"))
+    return grid
 
 
 def _check_published(reader: Reader, raw: Mapping[str, Any], loc: Loc, names: _Names) -> None:

@@ -15,7 +15,9 @@ AxisValue = str | int | float | bool | None  # None: the cell's model lacks the 
 # What a study's tables hold, beside the task's metrics.
 COLUMNS = (  # of [report]
     "size", "folder", "minutes", "examples", "per_minute", "batch_seconds", "training", "parameters",
+    "training_ratio", "final", "peak", "tokens", "test_tokens",
 )  # fmt: skip
+DRAWN = ("loss", "epochs", "time")  # figures of [report] that no report has unasked
 FIGURES = (  # of [[published]]
     "size_mib", "minutes", "requests_per_minute", "batch_seconds", "parameters_millions", "examples",
 )  # fmt: skip
@@ -160,6 +162,15 @@ class Cell:
         return ",".join(f"{name}={axis_text(value)}" for name, value in self.axes if value is not None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """`[report] matrix`: a compact table. Axes that lead its rows, axes that lead its columns, a table per metric."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    metrics: tuple[str, ...] = ()  # none: the primary one
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """`[data.<name>]`: a transfer set."""
@@ -188,6 +199,8 @@ class Suite:
     measure: MeasureConfig
     select: Select | None = None
     columns: tuple[str, ...] = ()  # of [report]: the first of the main table
+    figures: tuple[str, ...] = ()  # of [report]: some of `DRAWN`
+    grid: Grid | None = None  # of [report]: its `matrix`
     published: tuple[Mapping[str, Any], ...] = ()
     claims: tuple[Mapping[str, Any], ...] = ()
     bindings: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # memory of `bind`

@@ -1,0 +1,132 @@
+"""How trainings went: dev over epochs, time against the cheapest model's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.reports import format as fmt
+from harness.reports.escape import markdown
+from harness.reports.model import Absent, AxisValue, Figure, Report, Row
+from harness.reports.tables import Content, Lines, Shown, figure, table
+from harness.specs import Metric
+from harness.statistics import Interval
+
+_OWN = ("model", "compress")
+UNMATCHED = Absent("the cheapest model was not trained so")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Time:
+    """What one training took, seconds: mean, least and most over its seeds."""
+
+    row: Row
+    label: str
+    epochs: int  # of all its steps, in the first seed
+    seconds: Interval
+    ratio: Figure  # to the least of the cheapest model
+
+
+def trained_rows(report: Report, leave_out: Iterable[str] = ("compress",)) -> list[Row]:
+    """A row for each training; of those that differ in nothing but these axes the one with most epochs."""
+    found: dict[str, Row] = {}
+    for row in report.rows:
+        if row.training.seconds:
+            others = repr({axis: value for axis, value in row.axes.items() if axis not in leave_out})
+            if others not in found or _epochs(row) > _epochs(found[others]):
+                found[others] = row
+    return list(found.values())
+
+
+def training_label(row: Row, leave_out: Iterable[str] = ("compress",)) -> str:
+    """The row's label without these axes."""
+    hidden = ("model", *leave_out)
+    rest = [f"{axis}={value}" for axis, value in row.axes.items() if axis not in hidden and value is not None]
+    return " · ".join([str(row.axes["model"]), *rest])
+
+
+def last(row: Row) -> list[float]:
+    """The primary metric on dev after the row's last epoch, by seed; empty where it was not judged."""
+    return [values[-1] for values in _dev(row)]
+
+
+def peak(row: Row, metric: Metric) -> list[float]:
+    """The best that an epoch of the row's training had on dev, by seed."""
+    return [(max if metric.higher_is_better else min)(values) for values in _dev(row)]
+
+
+def dev_by_epoch(row: Row) -> list[Interval]:
+    """Dev after each epoch that all seeds have, its steps one after the other: mean, least and most over seeds."""
+    return [spread(values) for values in zip(*_dev(row), strict=False)]
+
+
+def _dev(row: Row) -> list[list[float]]:
+    found = [[epoch.get("dev") for step in steps for epoch in step] for steps in row.training.epochs.values()]
+    return [values for values in found if values and None not in values]
+
+
+def _epochs(row: Row) -> int:
+    return max((sum(map(len, steps)) for steps in row.training.epochs.values()), default=0)
+
+
+def spread(values: Sequence[float]) -> Interval:
+    """Mean, least and most."""
+    return Interval(sum(values) / len(values), min(values), max(values))
+
+
+def over_seeds(values: Sequence[float], show: Callable[[float], str]) -> Shown:
+    """`75.1 (74.8–75.3)`: mean, least and most over seeds."""
+    return _ranged(spread(values), show)
+
+
+def _ranged(found: Interval, show: Callable[[float], str]) -> Shown:
+    return Shown(show(found.value) + ("" if found.low == found.high else f" ({show(found.low)}–{show(found.high)})"))
+
+
+# --------------------------------------------------------------------------------------------------------------- time
+
+
+def times(report: Report) -> tuple[str, tuple[Time, ...]]:
+    """Every training of the table beside the least that the cheapest model took, and what that is in words.
+
+    Compared are rows with equal values of the axes that all of them have (training size, epoch).
+    """
+    rows = trained_rows(report)
+    if not rows:
+        return "", ()
+    shared = [axis for axis in rows[0].axes if axis not in _OWN and all(row.axes[axis] is not None for row in rows)]
+    model = min(rows, key=_mean_seconds).axes["model"]
+    least: dict[tuple[AxisValue, ...], float] = {}
+    for row in rows:
+        if row.axes["model"] == model:
+            place = tuple(row.axes[axis] for axis in shared)
+            least[place] = min(_mean_seconds(row), least.get(place, math.inf))
+    found = tuple(_time(row, least.get(tuple(row.axes[axis] for axis in shared), 0.0)) for row in rows)
+    return f"{model}, same {' and '.join(shared)}" if shared else str(model), found
+
+
+def _time(row: Row, least: float) -> Time:
+    seconds = spread([*row.training.seconds.values()])
+    ratio = seconds.value / least if least else UNMATCHED
+    return Time(row=row, label=training_label(row), epochs=_epochs(row), seconds=seconds, ratio=ratio)
+
+
+def _mean_seconds(row: Row) -> float:
+    return spread([*row.training.seconds.values()]).value
+
+
+def time_table(report: Report) -> Lines:
+    """Where the suite asks for it: what each training took beside the cheapest model's."""
+    base, found = times(report)
+    if not found or "time" not in report.figures:
+        return []
+    lines: list[list[Content]] = [
+        [time.label, Shown(str(time.epochs)), _ranged(time.seconds, fmt.seconds), figure(time.ratio, fmt.times)]
+        for time in found
+    ]
+    note = (
+        "Training time: own steps, mean over seeds, in parentheses the least and the most. ×: times the least of "
+        f"{markdown(base)}. Workers may have shared the machine."
+    )
+    return [note, "", *table(["training", Shown("epochs"), Shown("time ↓"), Shown("× ↓")], lines, "lrrr")]
