@@ -9,6 +9,7 @@ from benchmarks import (
     overhead,
     parity,
     planning,
+    preparing,
     quickstart,
     recurrences,
     scoring,
@@ -28,6 +29,7 @@ ALL = {
     "sweep": sweep,
     "recurrences": recurrences,
     "stored": stored,
+    "preparing": preparing,
     "parity": parity,
     "quickstart": quickstart,
 }

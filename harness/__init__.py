@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.hookspecs import hookimpl
     from harness.reading import TABLE_SUFFIXES, Row, Table, choose_files, read_table, read_utf8, role_of
     from harness.specs import (
+        AHEAD,
         Arrays,
         Batch,
         BuildRequest,
@@ -63,6 +64,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "AHEAD",
     "TABLE_SUFFIXES",
     "Arrays",
     "AssetError",

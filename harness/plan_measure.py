@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import SuiteError
-from harness.keys import Ref, Stage
+from harness.keys import Ref, Stage, identity_params
 from harness.measuring.energy import find_meter
 from harness.plan import CellPlan, task_json
 from harness.specs import RuntimeSpec
@@ -71,6 +71,9 @@ def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) 
     spec = planner.context.registry.task(task.use)
     subjects = {"anchor": anchor, **{f"row.{n}": r for n, r in rows.items() if r.artifact != anchor.artifact}}
     runtimes = {name: _runtime(planner, plan) for name, plan in subjects.items()}
+    tasks = {name: bind(planner.suite, plan.cell)[0] for name, plan in subjects.items()}
+    reading = {name: identity_params(spec, own.params, spec.scoring) for name, own in tasks.items()}
+    others = [name for name in subjects if reading[name] != reading["anchor"]]  # they read the same texts in their way
     energy = planner.suite.measure.energy
     return planner.add(
         Stage(
@@ -81,6 +84,7 @@ def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) 
                 **_asked(speed, energy),
                 "runtimes": {name: [runtime.name, runtime.version] for name, runtime in runtimes.items()},
                 "task": [task.use, spec.version],
+                **({"tasks": {name: reading[name] for name in others}} if others else {}),
             },
             seed=0,
             inputs={
@@ -95,7 +99,7 @@ def _stage(planner: Planner, anchor: CellPlan, rows: Group, speed: SpeedConfig) 
                 "machine": planner.context.machine["identity"],
                 **({"counters": find_meter().names} if energy else {}),  # those that have become readable
             },
-            options={"task": task_json(task)},
+            options={"task": task_json(task), "tasks": {name: task_json(tasks[name]) for name in others}},
             label=f"measure {next(iter(rows.values())).cell['model']}",
             exclusive=True,
         )

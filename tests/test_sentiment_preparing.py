@@ -14,8 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from harness import Source
+from harness import AHEAD, Source
+from harness.assets import Places
+from harness.measuring.subject import SubjectLoop
+from harness.plan import Context
+from harness.planner import make_plan
 from harness.plugins import load_registry
+from harness.suite import parse_suite
 from harness_sentiment.generate import DATA
 from harness_sentiment.plugin import RuReviewsParams, SentimentParams
 from harness_sentiment.preparing import MASK, Steps, count_words, lemma, prepare, read_words
@@ -271,6 +276,40 @@ lemmas = "task.lemmatise"
 [measure]
 speed = false
 """
+
+
+def planned(text: str):
+    registry = load_registry()
+    machine = {"isa": "x86-64", "identity": {"cpu": "box"}}
+    context = Context(registry=registry, places=Places(), machine=machine, library_version=lambda name: "1.0")
+    return list(make_plan(parse_suite(text, registry), context).stages.values())
+
+
+def test_every_row_is_timed_on_the_same_texts_and_prepares_them_as_its_own_task_does():
+    speed = SUITE.replace("speed = false", 'speed = { workloads = ["single"] }')
+    anchor, lemmas = (stage for stage in planned(speed) if stage.kind == "measure")
+    assert anchor.inputs["data"] == lemmas.inputs["data"]
+    assert "tasks" not in anchor.params, "as in suites that were run before"
+    assert lemmas.params["tasks"] == {"row.none": {"limit": 600, "lemmatise": True}}
+    assert lemmas.options["tasks"]["row.none"]["params"]["lemmatise"] is True
+    assert lemmas.options["task"]["params"]["lemmatise"] is False
+
+
+def test_timed_requests_begin_with_the_raw_text(tmp_path):
+    (tmp_path / "examples.jsonl").write_text(json.dumps({"id": "1", "text": "Мои", AHEAD: {"lemmas": "мой"}}) + "\n")
+    files = {"examples": str(tmp_path / "examples.jsonl"), "answerer": "fake_answerers:Fake", "model": {}, "threads": 1}
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    assert SubjectLoop(files).examples == [{"id": "1", "text": "Мои"}]
+
+
+def test_slices_are_an_axis_of_which_each_reads_the_whole_source():
+    slices = SUITE.replace("lemmas = [false, true]", "reviews = [3000, 9000]").replace("limit = 600\n", "")
+    slices = slices.replace('lemmas = "task.lemmatise"', 'reviews = "task.limit"').replace(
+        "lemmas = false", "reviews = 3000"
+    )
+    prepared = [stage for stage in planned(slices) if stage.kind == "prepare"]
+    assert [stage.params["limit"] for stage in prepared] == [3000, 9000]
+    assert prepared[0].data == prepared[1].data
 
 
 @pytest.fixture(scope="module")

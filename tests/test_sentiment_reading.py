@@ -180,6 +180,63 @@ def test_labels_map_many_to_one_and_drop(tmp_path):
     assert sum(map(len, data.roles.values())) == 40
 
 
+RATINGS = {"1": "negative", "2": "negative", "3": "neutral", "4": "positive", "5": "positive"}
+
+
+def test_five_ratings_become_three_classes_whatever_the_order_of_map_and_rows(tmp_path):
+    for name, ratings in (("up", "12345"), ("down", "54321")):
+        rows = [{"text": f"text {rating} {i}", "label": int(rating)} for i in range(6) for rating in ratings]
+        write(tmp_path / name, "reviews.jsonl", jsonl(rows))
+    one = prepare(tmp_path / "up", labels=RATINGS)
+    other = prepare(tmp_path / "down", labels=dict(reversed(RATINGS.items())))
+    assert one.labels == other.labels == ("negative", "neutral", "positive")
+    for example in everything(one).values():
+        assert example["label"] == RATINGS[example["text"].split()[1]]
+    targets = [
+        {e["text"]: Sentiment(SentimentParams()).target(e, data.labels) for e in everything(data).values()}
+        for data in (one, other)
+    ]
+    assert targets[0] == targets[1]
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        {"0": "neutral", "1": "positive", "2": "negative"},  # as the study of ruBert-tiny has them
+        {"0": "negative", "1": "neutral", "2": "positive"},  # as the hub has them
+    ],
+    ids=["study", "hub"],
+)
+def test_codes_of_classes_are_names_and_never_ids(tmp_path, codes):
+    write(
+        tmp_path, "reviews.jsonl", jsonl({"text": f"text {i} {codes[str(i % 3)]}", "label": i % 3} for i in range(30))
+    )
+    data = prepare(tmp_path, rureviews=True, labels=codes)
+    assert data.labels == ("negative", "neutral", "positive")
+    for example in everything(data).values():
+        assert data.labels[Sentiment(SentimentParams()).target(example, data.labels)] == example["text"].split()[2]
+
+
+def test_two_class_mode_drops_a_class_in_either_of_its_spellings(tmp_path):
+    write(tmp_path, "women.tsv", table(60, ("positive", "neautral", "negative", "neutral"), "review\tsentiment", "\t"))
+    data = prepare(tmp_path, rureviews=True, labels={"negative": "negative", "neutral": "", "positive": "positive"})
+    assert data.labels == ("negative", "positive")
+    assert data.facts["dropped_class"] == 30
+    assert {example["label"] for example in everything(data).values()} == {"negative", "positive"}
+
+
+def test_duplicates_conflict_by_class_and_not_by_raw_label(tmp_path):
+    rows = [(f"text {i}", rating) for i in range(50) for rating in "45"] + [("odd", "1"), ("Odd", "5"), ("ODD", "3")]
+    write(tmp_path, "reviews.csv", "text,label\n" + "".join(f"{text},{rating}\n" for text, rating in rows))
+    data = prepare(tmp_path, labels=RATINGS)
+    assert data.facts["duplicates"]["normalised"] == 52
+    assert data.facts["duplicates"]["conflicting_groups"] == 1
+    (conflict,) = data.facts["duplicates"]["conflicting_examples"]
+    assert sorted(conflict["labels"].values()) == ["negative", "neutral", "positive"]
+    roles = {role for role, examples in data.roles.items() for e in examples if e["text"].lower() == "odd"}
+    assert len(roles) == 1, "whatever they say, they stand on one side"
+
+
 def test_numbers_in_json_are_labels_too(tmp_path):
     rows = [{"text": f"text {i}", "label": [0, 1.0, True][i % 3]} for i in range(30)]
     write(tmp_path, "reviews.jsonl", jsonl(rows))

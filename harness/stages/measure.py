@@ -15,10 +15,10 @@ ROW = "row."
 def run(work: Work) -> Facts:
     """Output `out`: measure.json with every raw sample."""
     params = work.stage.params
-    config = {name: value for name, value in params.items() if name not in ("runtimes", "task", "energy")}
+    config = {name: value for name, value in params.items() if name not in ("runtimes", "task", "tasks", "energy")}
     fixed = FixedConfig(**config.pop("fixed", {}))
-    task = dict(work.options["task"])
-    subjects = {n: {"artifact": str(p), "task": task} for n, p in work.inputs.items() if n != "data"}
+    task, others = dict(work.options["task"]), work.options.get("tasks", {})
+    subjects = {n: {"artifact": str(p), "task": others.get(n, task)} for n, p in work.inputs.items() if n != "data"}
     result = measure_group(
         Subject("anchor", subjects["anchor"]),
         [Subject(name, model) for name, model in sorted(subjects.items()) if name.startswith(ROW)],

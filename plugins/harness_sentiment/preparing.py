@@ -127,6 +127,12 @@ def _dictionary() -> Callable[[str], list[Any]]:
     return parse
 
 
+def forget() -> None:
+    """All that is remembered of words and lists, so that a benchmark can begin as a fresh process does."""
+    for memory in (_word, _dictionary, _stop_words):
+        memory.cache_clear()
+
+
 @cache
 def _stop_words(without_negations: bool) -> frozenset[str]:
     names = ("function",) if without_negations else ("function", "negations")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness import (
+    AHEAD,
     TABLE_SUFFIXES,
     AssetError,
     Example,
@@ -84,7 +85,7 @@ class Sentiment:
         text = str(example["text"])
         if not self.steps:
             return text
-        known: str | None = example.get("prepared", {}).get(str(self.steps))
+        known: str | None = example.get(AHEAD, {}).get(str(self.steps))
         return prepare(text, self.steps).text if known is None else known
 
     def target(self, example: Example, labels: tuple[str, ...]) -> int | None:
@@ -144,7 +145,7 @@ def _prepare_all(examples: Mapping[Role, Sequence[Example]], steps: Steps, progr
         before = after = 0
         for example in members:
             said = prepare(example["text"], steps)
-            example["prepared"] = {name: said.text}
+            example[AHEAD] = {name: said.text}
             before, after, spared = before + count_words(example["text"]), after + said.words, spared + said.spared
             done += 1
             progress(done, total)
