@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -309,22 +309,29 @@ class Planner:
         return CellPlan(cell=cell, build=made.build, train=made.train, compress=tuple(compressed), artifact=ref)
 
     def _unsupported(self, task: TaskConfig, model: ModelConfig, chain: tuple[ChainStep, ...]) -> str | None:
-        spec = self.context.registry.task(task.use)
-        for step in model.train:
-            distiller = self.context.registry.distiller(step.distil)
-            if spec.head not in distiller.heads:
-                return f"'{step.distil}' does not know the head '{spec.head}'"
-            if distiller.states(step.params) and len(step.teacher) > 1:
-                return f"'{step.distil}' compares states with those of one teacher, not of {len(step.teacher)}"
-            if distiller.reads_critical and not spec.names_critical:
-                return f"'{step.distil}' is about critical types, and the task '{task.use}' names none"
-            if reason := distiller.supports(spec.head, spec.classes(task.params)):
-                return reason
+        if reason := next((reason for step in model.train for reason in self._untrainable(task, step)), None):
+            return reason
+        head = self.context.registry.task(task.use).head
         for link in chain:
             compressor: CompressorSpec = self.context.registry.compressor(link.use)
-            if reason := compressor.supports(model.use, spec.head):
+            if reason := compressor.supports(model.use, head):
                 return reason
         return None
+
+    def _untrainable(self, task: TaskConfig, step: StepConfig) -> Iterator[str]:
+        """Why nobody can learn so: the distiller does not fit the task, or one of the teachers cannot be trained."""
+        spec, distiller = self.context.registry.task(task.use), self.context.registry.distiller(step.distil)
+        if spec.head not in distiller.heads:
+            yield f"'{step.distil}' does not know the head '{spec.head}'"
+        if distiller.states(step.params) and len(step.teacher) > 1:
+            yield f"'{step.distil}' compares states with those of one teacher, not of {len(step.teacher)}"
+        if distiller.reads_critical and not spec.names_critical:
+            yield f"'{step.distil}' is about critical types, and the task '{task.use}' names none"
+        if reason := distiller.supports(step.params, spec.head, spec.classes(task.params)):
+            yield f"'{step.distil}' {reason}"
+        for name in step.teacher:
+            if reason := self._unsupported(task, self.suite.models[name], ()):
+                yield f"its teacher '{name}': {reason}"
 
     def score(self, task: TaskConfig, predicted: Stage, data: Ref) -> Stage:
         """Predictions against gold."""

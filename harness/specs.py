@@ -128,7 +128,8 @@ class DistillerSpec(Spec):
     stateful: bool = False  # the factory makes a `StatefulDistiller`
     states: Callable[[Any], tuple[tuple[int, int], ...]] = field(default=lambda params: ())
     # (layer of the student, layer of its one teacher) whose states the loss compares; 0: embeddings, -1: the last
-    supports: Callable[[Head, int | None], str | None] = field(default=lambda head, classes: None)
+    supports: Callable[[Any, Head, int | None], str | None] = field(default=lambda params, head, classes: None)
+    # why these params make no sense there; the number of classes is None until the data have told it
 
 
 @dataclass(frozen=True, kw_only=True)

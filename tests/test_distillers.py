@@ -28,6 +28,7 @@ from harness_distillers.plugin import (
     MseParams,
     harness_distillers,
 )
+from harness_distillers.teachers import standardised
 
 STUDENT = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 1.0], [-3.0, 1.0, 0.0], [0.2, 0.1, 0.0]])
 FIRST = np.array([[1.0, 0.0, -1.0], [9.0, 0.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 5.0]])
@@ -176,7 +177,95 @@ def test_specs_say_what_they_need():
     specs = {spec.name: spec for spec in harness_distillers()}
     assert (specs["finetune"].needs_teacher, specs["finetune"].needs_labels) == (False, True)
     assert (specs["kd"].needs_teacher, specs["kd"].needs_labels) == (True, False)
-    assert specs["kd"].supports("sequence", 2) is None
+    assert specs["kd"].supports(KdParams(), "sequence", 2) is None
+
+
+# ------------------------------------------------------------------------------------------------------- kd, z-scores
+
+
+def z(logits: np.ndarray) -> np.ndarray:
+    return (logits - logits.mean(1, keepdims=True)) / logits.std(1, keepdims=True)
+
+
+def test_standardised_kd_by_hand():
+    params = KdParams(standardise=True, temperature=2.0, alpha=0.7)
+    for teachers in ((FIRST,), (FIRST, SECOND)):
+        wanted = 0.7 * 4 * kl([z(teacher) for teacher in teachers], z(STUDENT), 2.0) + 0.3 * ce(STUDENT, TARGETS)
+        assert value(Kd(), params, make(teachers=teachers)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_standardised_logits_may_have_any_level_and_spread():
+    params = KdParams(standardise=True, alpha=1.0)
+    assert value(Kd(), params, make(student=FIRST * 0.1 + 7)) == pytest.approx(0, abs=1e-5)
+    assert value(Kd(), KdParams(alpha=1.0), make(student=FIRST * 0.1 + 7)) > 0.1
+
+
+def test_equal_logits_have_a_gradient_when_standardised():
+    batch = make(student=np.zeros((4, 3)))
+    Kd().loss(batch, KdParams(standardise=True))[0].backward()
+    assert torch.isfinite(batch.logits.grad).all()
+
+
+@pytest.mark.parametrize("name", ["kd", "constrained", "guarantee", "hidden"])
+def test_z_scores_of_two_logits_and_of_positions_are_refused(name):
+    spec = next(spec for spec in harness_distillers() if spec.name == name)
+    on, off = spec.params(standardise=True), spec.params()
+    assert "always +1 and -1; remove it" in spec.supports(on, "sequence", 2)
+    assert "a span is one of positions" in spec.supports(on, "span", None)
+    assert spec.supports(on, "token", 3) is spec.supports(on, "sequence", None) is None
+    assert spec.supports(off, "sequence", 2) is spec.supports(off, "span", None) is None
+
+
+def test_of_two_classes_a_standardised_teacher_says_no_more_than_which():
+    sure, unsure = (torch.tensor([[1.0, -x]]) for x in (9.0, -0.9))
+    torch.testing.assert_close(standardised(sure), standardised(unsure))
+
+
+TWO = """
+schema = 1
+[suite]
+name = "two"
+anchor = { model = "bag" }
+[task]
+%s
+[models.bag]
+use = "ngram"
+rows = 512
+train = { distil = "finetune", epochs = 8, learning_rate = 0.02, batch_size = 8 }
+[models.taught]
+use = "ngram"
+rows = 512
+train = { distil = "kd", standardise = true, teacher = "bag" }
+[models.next]
+use = "ngram"
+rows = 512
+train = { distil = "kd", teacher = "taught" }
+[matrix]
+[measure]
+speed = false
+"""
+DROPPED = """use = "rureviews"
+source = "bundled:harness_sentiment/data/sample"
+labels = { negative = "bad", positive = "good", neutral = "" }"""
+FOUND = 'use = "sentiment"\nsource = "data"'
+
+
+def test_two_classes_that_the_suite_names_are_refused_by_the_plan(project):
+    project.write(TWO % DROPPED, "two.toml")
+    said = project.harness("plan", "two.toml").out
+    assert "3 cells, 2 skipped" in said
+    assert "model=taught,compress=none,seed=42: 'kd' with standardise = true learns nothing" in said
+    assert "model=next,compress=none,seed=42: its teacher 'taught': 'kd' with standardise = true" in said
+
+
+def test_two_classes_that_the_data_tell_are_refused_before_the_first_step(project):
+    rows = [f"{('плохо', 'хорошо')[n % 2]} и {n},{('bad', 'good')[n % 2]}\n" for n in range(120)]
+    (project.folder / "data").mkdir()
+    (project.folder / "data" / "all.csv").write_text("text,label\n" + "".join(rows), encoding="utf-8")
+    project.write(TWO % FOUND, "two.toml")
+    assert "3 cells, 0 skipped" in project.harness("plan", "two.toml").out
+    said = project.harness("run", "two.toml", "--only", "model=taught", code=1).err
+    assert "failed   train taught seed 42: 'kd' with standardise = true learns nothing" in said
 
 
 # -------------------------------------------------------------------------------------------------------------- mse

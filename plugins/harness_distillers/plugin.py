@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness import DistillerSpec, Params, hookimpl
+from harness import DistillerSpec, Head, Params, hookimpl
+
+_TWO = 2
 
 
 class FinetuneParams(Params):
@@ -28,6 +30,9 @@ class KdParams(Params):
     temperature: float = Field(2.0, gt=0, description="T: both distributions are softened by it")
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher; 1 - alpha is the weight of the labels")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    standardise: bool = Field(
+        False, description="compare z-scores of logits, so that the student is free in their level and spread"
+    )
 
 
 class MseParams(Params):
@@ -73,6 +78,15 @@ def _without_beta(params: ConstrainedParams) -> tuple[str, dict[str, Any]] | Non
     )
 
 
+def _standardisable(params: KdParams, head: Head, classes: int | None) -> str | None:
+    """Z-scores need three logits to say anything, and each unit the same classes."""
+    if params.standardise and head == "span":
+        return "with standardise = true is about classes, and a span is one of positions; remove standardise"
+    if params.standardise and classes is not None and classes <= _TWO:
+        return "with standardise = true learns nothing: the z-scores of two logits are always +1 and -1; remove it"
+    return None
+
+
 @hookimpl
 def harness_distillers() -> Iterable[DistillerSpec]:
     """Plain fine-tuning, and ways to learn from a teacher."""
@@ -95,6 +109,7 @@ def harness_distillers() -> Iterable[DistillerSpec]:
         needs_labels=False,
         factory="harness_distillers.kd:Kd",
         params=KdParams,
+        supports=_standardisable,
         libraries=("torch",),
         reference="https://arxiv.org/abs/1503.02531",
     )
@@ -121,6 +136,7 @@ def harness_distillers() -> Iterable[DistillerSpec]:
         rate=lambda params: 1 / (1 + params.cooling * params.beta),
         factory="harness_distillers.constrained:Constrained",
         params=ConstrainedParams,
+        supports=_standardisable,
         libraries=("torch",),
         reference="Chudnov, Romashkova: Models of resource-efficient distillation of transformers in NER",
     )
@@ -134,6 +150,7 @@ def harness_distillers() -> Iterable[DistillerSpec]:
         stateful=True,
         factory="harness_distillers.guarantee:Guarantee",
         params=GuaranteeParams,
+        supports=_standardisable,
         libraries=("torch",),
         reference="https://arxiv.org/abs/1805.08852",
     )
@@ -149,6 +166,7 @@ def harness_distillers() -> Iterable[DistillerSpec]:
         states=lambda params: tuple((ours, theirs) for ours, theirs in params.layers),
         factory="harness_distillers.hidden:Hidden",
         params=HiddenParams,
+        supports=_standardisable,
         libraries=("torch",),
         reference="https://arxiv.org/abs/1412.6550",
     )

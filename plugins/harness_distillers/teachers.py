@@ -9,17 +9,27 @@ from torch.nn import functional as F  # noqa: N812
 from harness import Batch
 
 MASKED = -1e4  # no probability at any temperature in use; finite, so that 0 · log 0 stays 0
+_TINY = 1e-14  # added to a variance: logits that are all equal have z-scores of 0, and a gradient
 
 
-def divergence(batch: Batch, temperature: float) -> Tensor:
+def divergence(batch: Batch, temperature: float, *, standardise: bool = False) -> Tensor:
     """KL of the teachers' mean distribution from the student's, summed over classes, mean over units.
 
     Logits and each teacher [U, C]. Classes that some teacher does not know are masked in all of them and in the
-    student before any softmax.
+    student before any softmax. `standardise`: of their z-scores, where every teacher knows every class.
     """
-    wanted = torch.stack([_covered(batch, teacher, temperature).softmax(-1) for teacher in batch.teachers]).mean(0)
-    found = _covered(batch, batch.logits, temperature).log_softmax(-1)  # [U, C]
+    student, *teachers = batch.logits, *batch.teachers
+    if standardise:
+        student, *teachers = map(standardised, (student, *teachers))
+    wanted = torch.stack([_covered(batch, teacher, temperature).softmax(-1) for teacher in teachers]).mean(0)
+    found = _covered(batch, student, temperature).log_softmax(-1)  # [U, C]
     return F.kl_div(found, wanted, reduction="none").sum(-1).mean()
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """Z-scores of each unit over its classes: [U, C] → [U, C]; 0 where all are equal."""
+    centred = logits - logits.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + _TINY).sqrt()
 
 
 def _covered(batch: Batch, logits: Tensor, temperature: float) -> Tensor:

@@ -75,6 +75,11 @@ def _libraries(params: SentimentParams) -> tuple[str, ...]:
     return ("pymorphy3", "pymorphy3-dicts-ru") if params.lemmatise else ()
 
 
+def _classes(params: SentimentParams) -> int | None:
+    """How many `labels` names; a class of which the data have no example is found out when they are read."""
+    return None if params.labels is None else len(set(params.labels.values()) - {""})
+
+
 @hookimpl
 def harness_tasks() -> Iterable[TaskSpec]:
     """The published data set, and the same task for any table of texts and classes."""
@@ -86,6 +91,7 @@ def harness_tasks() -> Iterable[TaskSpec]:
         metrics=_METRICS,
         factory="harness_sentiment.task:Sentiment",
         params=RuReviewsParams,
+        classes=_classes,
         default_source="hub:ai-forever/ru-reviews-classification",
         offline_folder="rureviews",
         sample_source="bundled:harness_sentiment/data/sample",
@@ -101,6 +107,7 @@ def harness_tasks() -> Iterable[TaskSpec]:
         metrics=_METRICS,
         factory="harness_sentiment.task:Sentiment",
         params=SentimentParams,
+        classes=_classes,
         sample_source="bundled:harness_sentiment/data/sample",
         libraries_for=_libraries,
         reports_progress=True,
