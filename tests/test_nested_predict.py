@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import Project
@@ -32,6 +35,7 @@ seed = [1]
 [measure]
 speed = false
 """
+DATA = Path(os.environ.get("HARNESS_DATA_DIR", ""))
 TEXT = "Fenna Pavane, mayor of Farholm, opened the elections in Corvia."
 
 
@@ -53,6 +57,34 @@ def test_what_was_learned_is_far_above_chance(trained):
     score = float(report.split("| **small** (anchor) | none")[1].split("|")[1].split()[0])
     assert score > 60
     assert "| ceilings.test" in report
+
+
+def cells(report: str, begin: str) -> list[str]:
+    """Of the first row of a report's tables that begins so."""
+    (row, *_) = [line for line in report.splitlines() if line.replace("*", "").startswith(f"| {begin} ")]
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_the_report_counts_parameters_with_embeddings_and_without(trained):
+    size = (trained.folder / "reports/nested.md").read_text().split("## Size")[1]
+    whole, without = (
+        int(cells(size, "small (anchor)")[cells(size, "row").index(name)].replace(",", ""))
+        for name in ("parameters", "without embeddings")
+    )
+    (config,) = trained.folder.glob(".harness/objects/*/*/last/config.json")
+    assert whole - without == json.loads(config.read_text())["vocab_size"] * 48
+
+
+@pytest.mark.skipif(not (DATA / "runne/train.jsonl").exists(), reason="needs runne/ in HARNESS_DATA_DIR")
+def test_the_report_prints_what_one_layer_for_each_type_can_reach_on_runne(tmp_path):
+    project = Project(tmp_path, {"HARNESS_DATA_DIR": str(DATA)})
+    small = SUITE.replace('"nested-ner"\nsource = "bundled:harness_ner/data/nested"', '"runne"\nlimit = 32')
+    project.write(small.replace("epochs = 12", "epochs = 1"), "nested.toml")
+    project.harness("run", "nested.toml")
+    _, said = cells((tmp_path / "reports/nested.md").read_text(), "ceilings.test")
+    assert re.search(r"\bmacro_f1:? 0\.971\b", said)
+    _, said = cells((tmp_path / "reports/nested.md").read_text(), "overlaps.test")
+    assert re.search(r"\bcrossing_pairs:? 7\b", said)
 
 
 def test_an_answer_holds_entities_inside_others(answer):

@@ -118,6 +118,16 @@ def test_runnes_counts_are_the_published_ones(runne):
 
 
 @needs_runne
+def test_what_overlaps_in_runne_is_what_others_counted(runne):
+    overlaps = runne.facts["overlaps"]
+    assert overlaps["test"] == {
+        "inside_another": 1201, "inside_one_of_its_type": 472, "crossing_pairs": 7, "same_place_pairs": 5,
+    }  # fmt: skip
+    whole = {name: overlaps["train"][name] + overlaps["dev"][name] for name in overlaps["test"]}
+    assert list(whole.values()) == [6196, 2354, 60, 36]
+
+
+@needs_runne
 def test_runnes_ceiling_is_that_of_one_layer_for_each_type(runne):
     ceiling, lost = runne.facts["ceilings"]["test"], runne.facts["representation"]["test"]
     assert ceiling["macro_f1"] == pytest.approx(0.971, abs=5e-4)
