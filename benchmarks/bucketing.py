@@ -19,7 +19,7 @@ import torch
 
 from harness.assets import Asset, Places, find_data
 from harness.plugins import load_registry
-from harness.specs import BuildRequest, load_object
+from harness.specs import BuildRequest, Source, load_object
 from harness.stages.batching import bucketed, collate, sorted_batches
 
 LENGTH, EXAMPLES, BATCH, ROUNDS = 128, 2048, 32, 3
@@ -33,7 +33,8 @@ def run() -> Iterator[str]:
     found = find_data(str(spec.default_source), where, spec.offline_folder) if where.data_root else None
     asset = found if isinstance(found, Asset) else find_data("bundled:harness_sentiment/data/quickstart", where)
     task = registry.task("rureviews" if asset is found else "sentiment")
-    examples = task.load().prepare(asset.source, ["train", "dev", "test"]).roles["train"][:EXAMPLES]
+    prepared = task.load().prepare(Source(asset.origin, asset.root, asset.files), ["train", "dev", "test"])
+    examples = prepared.roles["train"][:EXAMPLES]
     texts = [example["text"] for example in examples]
     for name in ("lstm", "transformer"):
         yield from _compare(registry.student(name), texts, asset.origin)
