@@ -70,6 +70,21 @@ class RuReviewsParams(SentimentParams):
     )
 
 
+class TextsParams(Params):
+    """Where the texts are, and how many classes a model is to tell apart."""
+
+    files: list[str] | None = Field(
+        None, min_length=1, description="names or globs of the source's files to read; default: all but dev and test"
+    )
+    text: str | None = Field(None, description="column of the text; default: 'text' or 'review', whichever is there")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="of CSV columns; default: tab for .tsv, else read off the header"
+    )
+    classes: list[str] = Field(
+        ["negative", "neutral", "positive"], min_length=2, description="of the models, which nothing is held against"
+    )
+
+
 def _libraries(params: SentimentParams) -> tuple[str, ...]:
     """Whose version decides what a lemma is."""
     return ("pymorphy3", "pymorphy3-dicts-ru") if params.lemmatise else ()
@@ -111,4 +126,15 @@ def harness_tasks() -> Iterable[TaskSpec]:
         sample_source="bundled:harness_sentiment/data/sample",
         libraries_for=_libraries,
         reports_progress=True,
+    )
+    yield TaskSpec(
+        name="texts",
+        summary="Texts without labels, one a line or a column of a table: to measure speed on",
+        version=1,
+        head="sequence",
+        metrics=(Metric(name="confidence", summary="mean probability of the likeliest class: no label says more"),),
+        factory="harness_sentiment.texts:Texts",
+        params=TextsParams,
+        classes=lambda params: len(params.classes),
+        sample_source="bundled:harness_sentiment/data/sample",
     )
