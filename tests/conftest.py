@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+# Who starts the tests in the background may have them ignore SIGINT, which their children would inherit.
+RUN = (
+    "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "runpy.run_module('harness', run_name='__main__', alter_sys=True)"
+)
 TOY = str(Path(__file__).parent / "toy_plugin")
 
 SUITE = """
@@ -68,9 +73,9 @@ class Project:
         }
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """A command in the background."""
+        """A command in the background, which an interrupt reaches even where the tests themselves ignore it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "harness", *words],
+            [sys.executable, "-c", RUN, *words],
             cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 

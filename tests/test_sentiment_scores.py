@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from harness import StageError
 from harness_sentiment.plugin import SentimentParams, harness_tasks
 from harness_sentiment.task import Sentiment
+from harness_sentiment.texts import Texts
 
 LABELS = ("negative", "neutral", "positive")
 TASK = Sentiment(SentimentParams())
@@ -63,11 +64,12 @@ def test_weights_are_counts_so_a_bootstrap_is_a_resampling():
 
 
 def test_every_declared_metric_is_computed_and_no_other():
-    figures = TASK.metrics(draw(1, 20), np.ones((4, 20)), LABELS)
+    samples = {"rureviews": draw(1, 20), "sentiment": draw(1, 20), "texts": draw(1, 20)[:, :1]}
     for spec in harness_tasks():
+        figures = spec.load().metrics(samples[spec.name], np.ones((4, 20)), LABELS)
         assert [metric.name for metric in spec.metrics] == list(figures)
         assert all(metric.unit == "%" and metric.higher_is_better for metric in spec.metrics)
-    assert all(values.shape == (4,) for values in figures.values())
+        assert all(values.shape == (4,) for values in figures.values())
 
 
 def test_no_weight_at_all_is_nan_and_not_a_number():
@@ -143,7 +145,10 @@ def test_hooks_and_task_import_nothing_heavy():
 
 def test_specs_load():
     specs = {spec.name: spec for spec in harness_tasks()}
-    assert set(specs) == {"rureviews", "sentiment"}
-    assert all(isinstance(spec.load(), Sentiment) for spec in specs.values())
+    assert {name: type(spec.load()) for name, spec in specs.items()} == {
+        "rureviews": Sentiment,
+        "sentiment": Sentiment,
+        "texts": Texts,
+    }
     assert specs["sentiment"].default_source is None
     assert TASK.input({"id": "1", "text": "Хорошо"}) == "Хорошо"
