@@ -8,6 +8,7 @@ from benchmarks import (
     bucketing,
     overhead,
     parity,
+    plain_tagger,
     planning,
     preparing,
     quickstart,
@@ -30,6 +31,7 @@ ALL = {
     "recurrences": recurrences,
     "stored": stored,
     "preparing": preparing,
+    "plain": plain_tagger,
     "parity": parity,
     "quickstart": quickstart,
 }
