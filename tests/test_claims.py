@@ -208,6 +208,18 @@ def test_published_figures_stand_beside_ours_with_a_verdict():
     assert "- a model of theirs: laptop" in section
 
 
+def test_a_time_per_request_is_another_machines_and_its_ratio_is_not():
+    base = {"row": TEACHER, "request_ms": 125.0, "source": "A"}
+    found = report(published=[base, {"row": INT8, "request_ms": 12.5, "source": "A"}])
+    assert [(p.name.partition(" than")[0], p.published) for p in found.published] == [
+        ("request_ms", 125.0),
+        ("request_ms", 12.5),
+        ("× faster", 10.0),
+    ]
+    assert found.published[1].verdict == "not comparable: other hardware"
+    assert found.published[2].verdict == "ours is below (worse)"
+
+
 def anchored(**ours):
     """The anchor's published row, and one that is published 2.15 times faster and 4 times smaller."""
     base = {"row": TEACHER, "minutes": 80.0, "size_mib": 676.0, "source": "A"}

@@ -162,7 +162,7 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
         ("[measure]", "[report]\ncolums = []\n[measure]", "report.colums: unknown key. Did you mean 'columns'?"),
         ("[measure]", "[report]\ncolumns = ['accuracy', 'sise']\n[measure]", "report.columns[1]: 'sise' is not a column. "
          "Did you mean 'size'? Known: 'accuracy', 'batch_seconds', 'examples', 'final', 'folder', 'macro_f1', 'minutes', "
-         "'parameters', 'peak', 'per_minute', 'size', 'test_tokens', 'tokens', 'training', 'training_ratio'"),
+         "'parameters', 'peak', 'per_minute', 'request_ms', 'size', 'test_tokens', 'tokens', 'training', 'training_ratio'"),
         ("[measure]", "[report]\ncolumns = ['size', 'size']\n[measure]", "report.columns[1]: 'size' is named twice"),
         ("[measure]", "[report]\ncolumns = 'size'\n[measure]", "report.columns: expected a list, got 'size' (string). "
          'Write ["size"]'),

@@ -24,6 +24,7 @@ _HEADERS = {
     "minutes": "minutes over the test examples ↓",
     "examples": "test examples",
     "per_minute": "requests per minute ↑",
+    "request_ms": "ms per request ↓",
     "batch_seconds": "seconds per batch ↓",
     "training": "training, own steps",
     "parameters": "parameters, millions",
@@ -36,6 +37,7 @@ _PUBLISHED = {  # column → figure of [[published]]
     "minutes": "minutes",
     "examples": "examples",
     "per_minute": "requests_per_minute",
+    "request_ms": "request_ms",
     "batch_seconds": "batch_seconds",
     "parameters": "parameters_millions",
 }
@@ -60,6 +62,7 @@ def _column(name: str, report: Report) -> Column:
         "minutes": lambda row: measured(minutes(row, report.examples)),
         "examples": lambda _: integer(report.examples),
         "per_minute": lambda row: measured(per_minute(row)),
+        "request_ms": lambda row: measured(row.speed.level_ms),
         "batch_seconds": lambda row: measured(row.speed.batch_seconds),
         "training": lambda row: figure(_training(row), fmt.seconds),
         "parameters": lambda row: figure(millions(row)),

@@ -37,7 +37,7 @@ def compact(
 
 
 def _compact(grid: Grid, rows: Sequence[Row], metric: Metric, scored: Callable[[Row], Scored | Absent]) -> Compact:
-    lines = list(dict.fromkeys(_values(row, grid.rows) for row in rows))
+    lines = sorted({_values(row, grid.rows) for row in rows}, key=_order(rows, grid.rows))
     columns = sorted({_values(row, grid.columns) for row in rows}, key=_order(rows, grid.columns))
     columns = [column for column in columns if None not in column] or columns
     found = [[_at(rows, grid, line, column) for column in columns] for line in lines]

@@ -15,6 +15,7 @@ _NAMES = {
     "size_mib": "model file, MiB",
     "minutes": "minutes over the test examples",
     "requests_per_minute": "requests per minute",
+    "request_ms": "ms per request",
     "batch_seconds": "seconds per batch",
     "parameters_millions": "parameters, millions",
     "examples": "test examples",

@@ -102,6 +102,8 @@ def times(report: Report) -> tuple[str, tuple[Time, ...]]:
         if row.axes["model"] == model:
             place = tuple(row.axes[axis] for axis in shared)
             least[place] = min(_mean_seconds(row), least.get(place, math.inf))
+    order = list(dict.fromkeys(row.axes["model"] for row in rows))
+    rows.sort(key=lambda row: (order.index(row.axes["model"]), _mean_seconds(row)))
     found = tuple(_time(row, least.get(tuple(row.axes[axis] for axis in shared), 0.0)) for row in rows)
     return f"{model}, same {' and '.join(shared)}" if shared else str(model), found
 

@@ -134,6 +134,8 @@ def _published_ms(row: Theirs) -> float | None:
     figures = row.figures
     if "requests_per_minute" in figures:
         return MS_PER_MINUTE / figures["requests_per_minute"]
+    if "request_ms" in figures:
+        return figures["request_ms"]
     if "minutes" in figures and "examples" in figures:
         return figures["minutes"] * MS_PER_MINUTE / figures["examples"]
     return None
@@ -371,7 +373,7 @@ def _times(report: Report) -> list[Picture]:
 
 
 def _dot(time: Time) -> tuple[str, str, Interval, str]:
-    label = f"{time.label} · {time.epochs} epoch{'' if time.epochs == 1 else 's'}"
+    epochs = "" if "epoch" in time.row.axes else f" · {time.epochs} epoch{'' if time.epochs == 1 else 's'}"
     words = [fmt.seconds(time.seconds.value)]
     words += [] if isinstance(time.ratio, Absent) else [f"× {fmt.times(time.ratio)}"]
-    return label, str(time.row.axes.get("model")), time.seconds, " · ".join(words)
+    return f"{time.label}{epochs}", str(time.row.axes.get("model")), time.seconds, " · ".join(words)

@@ -281,13 +281,18 @@ def _looks() -> Iterator[dict[str, str]]:
 
 
 def _looks_by_model(models: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The lines of one model have one colour, as long as there are colours. Label → look."""
+    """The lines of one model have one colour, those that are alike in the rest one stroke. Label → look."""
     if len(set(models.values())) > len(PALETTE):
         return dict(zip(models, itertools.cycle(_looks()), strict=False))
     colours = dict(zip(dict.fromkeys(models.values()), zip(PALETTE, MARKS, strict=True), strict=False))
-    strokes: dict[str, Iterator[str]] = {model: itertools.cycle(("-", "--", ":", "-.")) for model in colours}
+    rests = dict.fromkeys(label.removeprefix(model) for label, model in models.items())
+    strokes = dict(zip(rests, itertools.cycle(("-", "--", ":", "-.")), strict=False))
     return {
-        label: {"color": colours[model][0], "marker": colours[model][1], "ls": next(strokes[model])}
+        label: {
+            "color": colours[model][0],
+            "marker": colours[model][1],
+            "ls": strokes[label.removeprefix(model)],
+        }
         for label, model in models.items()
     }
 
@@ -345,7 +350,8 @@ def _dots(picture: Dots, headline: str) -> Figure:
     colours = dict(zip(models, itertools.cycle(PALETTE), strict=False))
     values = [value for _, _, value, _ in picture.rows]
     axes.set_xlabel(_text(picture.across, 90))
-    _log(axes.xaxis, axes.set_xscale, axes.set_xlim, [v.low for v in values], [v.high * 2 for v in values])
+    low, high = min(v.low for v in values), max(v.high for v in values)
+    _log(axes.xaxis, axes.set_xscale, axes.set_xlim, [low], [high * 1.3 * (high / low) ** 0.2])  # room for words
     for number, (_, model, value, words) in enumerate(picture.rows):
         axes.plot([value.low, value.high], [number] * 2, color=colours[model], alpha=0.5, lw=2)
         axes.plot(value.value, number, "o", ms=7, color=colours[model], gid=f"value-{number}")

@@ -13,7 +13,7 @@ from harness.statistics import Interval
 from harness.suite.types import REMARKS
 
 SAME = 0.02  # two files, or two counts, of one model may differ by so much: headers, heads, rounding
-HARDWARE = ("minutes", "requests_per_minute", "batch_seconds")  # figures that hold for one machine
+HARDWARE = ("minutes", "requests_per_minute", "request_ms", "batch_seconds")  # figures that hold for one machine
 SMALLER_IS_BETTER = ("size_mib", "parameters_millions")
 REHEARSAL = "a rehearsal"
 Faster = Callable[[str, Row, Row], Ranged]  # kind of time, row, than → how many times faster
@@ -91,7 +91,7 @@ class _Judge:
         metric = self.metrics.get(name)
         if metric is not None:
             return scaled(row.quality[name].interval, 100 if metric.unit == "%" else 1)
-        times = (minutes(row, self.examples), per_minute(row), row.speed.batch_seconds)
+        times = (minutes(row, self.examples), per_minute(row), row.speed.level_ms, row.speed.batch_seconds)
         if name in HARDWARE:
             return dict(zip(HARDWARE, times, strict=True))[name]
         if name == "examples":
@@ -137,9 +137,13 @@ class _Judge:
 
 
 def _faster(row: Mapping[str, float], base: Mapping[str, float]) -> float | None:
-    """By requests per minute, else by the time over the same examples."""
-    rate = _quotient(row, base, "requests_per_minute")
-    return _quotient(base, row, "minutes") if rate is None else rate
+    """By requests per minute, else by the time of a request, else by that over the same examples."""
+    quotients = (
+        _quotient(row, base, "requests_per_minute"),
+        _quotient(base, row, "request_ms"),
+        _quotient(base, row, "minutes"),
+    )
+    return next((quotient for quotient in quotients if quotient is not None), None)
 
 
 def _quotient(over: Mapping[str, float], under: Mapping[str, float], name: str) -> float | None:

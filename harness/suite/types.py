@@ -14,12 +14,12 @@ AxisValue = str | int | float | bool | None  # None: the cell's model lacks the 
 
 # What a study's tables hold, beside the task's metrics.
 COLUMNS = (  # of [report]
-    "size", "folder", "minutes", "examples", "per_minute", "batch_seconds", "training", "parameters",
+    "size", "folder", "minutes", "examples", "per_minute", "request_ms", "batch_seconds", "training", "parameters",
     "training_ratio", "final", "peak", "tokens", "test_tokens",
 )  # fmt: skip
 DRAWN = ("loss", "epochs", "time")  # figures of [report] that no report has unasked
 FIGURES = (  # of [[published]]
-    "size_mib", "minutes", "requests_per_minute", "batch_seconds", "parameters_millions", "examples",
+    "size_mib", "minutes", "requests_per_minute", "request_ms", "batch_seconds", "parameters_millions", "examples",
 )  # fmt: skip
 REMARKS = ("note", "split", "metric", "hardware", "training")  # of [[published]], in words
 TIMES = ("request", "forward")  # of [[claims]]

@@ -71,13 +71,17 @@ KNOWN: Mapping[str, Architecture] = {
     "sberbank-ai/ruBert-large": _RU_LARGE,
     "ai-forever/ruRoberta-large": _RU_ROBERTA,
     "sberbank-ai/ruRoberta-large": _RU_ROBERTA,
-    "DeepPavlov/rubert-base-cased": _bert(119_547),
+    "ai-forever/sbert_large_nlu_ru": _RU_LARGE,
+    "sberbank-ai/sbert_large_nlu_ru": _RU_LARGE,
+    "DeepPavlov/rubert-base-cased": _MULTILINGUAL,
+    "DeepPavlov/rubert-base-cased-sentence": _MULTILINGUAL,
     # [inferred] 119,547 rows and DistilBERT's own layout: with them and a masked-language head the parameters are the
     # 135.4 and 107 million of the cards. The one called tiny is, by its card, the small one under a wrong name.
     "DeepPavlov/distilrubert-base-cased-conversational": _distilbert(119_547),
     "DeepPavlov/distilrubert-small-cased-conversational": _distilbert(119_547, layers=2),
     "DeepPavlov/distilrubert-tiny-cased-conversational": _distilbert(119_547, layers=2),
     "Geotrend/distilbert-base-ru-cased": _distilbert(14_283),
+    "sentence-transformers/LaBSE": _bert(501_153),
     "cointegrated/rubert-tiny": _bert(29_564, **_TINY),
     "cointegrated/rubert-tiny2": _bert(83_828, positions=2048, **_TINY),
     "google-bert/bert-base-multilingual-cased": _MULTILINGUAL,
