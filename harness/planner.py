@@ -63,11 +63,11 @@ class Planner:
     def _prepare(self, task: TaskConfig, data: str | None) -> Stage:
         spec = self.context.registry.task(task.use)
         more = self.suite.data[data] if data else None
-        source = more.source if more else task.source or spec.default_source
+        source = (more.source if more else None) or task.source or spec.default_source
         if source is None:
             msg = f"task '{task.use}' has no data of its own: give task.source (a file, a folder, or hub:owner/name)"
             raise SuiteError(msg)
-        folder = None if task.source or data else spec.offline_folder
+        folder = spec.offline_folder if source == spec.default_source else None
         asset = self.found(find_data(source, self.context.places, folder))
         roles = ["transfer"] if data else list(spec.roles)
         apart = [role for role in ("dev", "test") if more and role in spec.roles and role not in more.allow_overlap]
@@ -193,10 +193,10 @@ class Planner:
         return f"epoch-{epoch}" if epoch and stage.params.get("outputs") else step.loop.select
 
     def scoring(self, task: TaskConfig) -> dict[str, Any]:
-        """The params that the data does not depend on, and scores do."""
+        """What the data does not depend on, and scores do: params, and the way of scoring."""
         spec = self.context.registry.task(task.use)
-        found = identity_params(spec, task.params)
-        return {name: value for name, value in found.items() if name in spec.scoring}
+        found = {name: value for name, value in identity_params(spec, task.params).items() if name in spec.scoring}
+        return found if spec.scoring_version == 1 else {**found, "scoring_version": spec.scoring_version}
 
     # --------------------------------------------------------------------------------------------- compress and predict
 

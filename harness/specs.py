@@ -81,6 +81,7 @@ class TaskSpec(Spec):
     roles: tuple[Role, ...] = ("train", "dev", "test")
     classes: Callable[[Any], int | None] = field(default=lambda params: None)  # number of classes, where params tell
     scoring: frozenset[str] = frozenset()  # params that scores, answers and losses read, and the data does not
+    scoring_version: int = 1  # raised alone where scores change, and data and answers do not
     names_critical: bool = False  # the factory makes a `CriticalTask`
     libraries_for: Callable[[Any], tuple[str, ...]] = field(default=lambda params: ())  # more of them, by its params
     reports_progress: bool = False  # the factory makes a `SlowTask`

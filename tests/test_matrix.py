@@ -46,6 +46,14 @@ def test_exclude_removes_what_it_matches_in_part() -> None:
     ]
 
 
+def test_an_exclude_can_name_several_values() -> None:
+    matrix = "[matrix]\nseed = [1, 2, 3]\nexclude = [{ model = ['small'], seed = [1, 3] }]"
+    assert ids(suite(matrix)) == [
+        *(f"model=big,compress=none,seed={seed}" for seed in (1, 2, 3)),
+        "model=small,compress=none,seed=2",
+    ]
+
+
 def test_an_exclude_inside_another_is_no_mistake() -> None:
     text = "[matrix]\nseed = [1, 2]\nexclude = [{ model = 'small' }, { model = 'small', seed = 1 }]"
     assert ids(suite(text)) == ["model=big,compress=none,seed=1", "model=big,compress=none,seed=2"]
@@ -94,8 +102,11 @@ def test_an_excluded_cell_can_be_included_again() -> None:
          "'seed'. Did you mean '42'? Values: 42"),
         ("seed = [1]\nexclude = [{ seed = true }]", "matrix.exclude[0].seed: matches no cell: true (boolean) is not a "
          "value of 'seed'. Values: 1"),
-        ("exclude = [{ model = ['big'] }]", "matrix.exclude[0].model: expected a single value (string, number, true "
+        ("exclude = [{ model = [['big']] }]", "matrix.exclude[0].model: expected a single value (string, number, true "
          "or false), got a list"),
+        ("exclude = [{ model = [] }]", "matrix.exclude[0].model: is an empty list; name at least one value"),
+        ("exclude = [{ model = ['big', 'bigg'] }]", "matrix.exclude[0].model: matches no cell: 'bigg' (string) is not a "
+         "value of 'model'. Did you mean 'big'? Values: big, small"),
         ("exclude = { model = 'big' }", "matrix.exclude: expected a list, got a table"),
         ("exclude = [{ compress = 'none' }]", "matrix: has no cells: everything is excluded"),
         ("include = [{ seed = 1 }]", "matrix.include[0]: must name a model"),
@@ -189,7 +200,7 @@ def test_ten_thousand_cells_and_fifty_excludes() -> None:
     axes: dict[str, tuple[AxisValue, ...]] = {
         "model": ("a", "b"), "compress": ("none",), "x": tuple(range(100)), "seed": tuple(range(50)),
     }  # fmt: skip
-    found = expand(axes, lambda model, axis: True, [{"x": n} for n in range(50)], [{"model": "a", "x": 1000}])
+    found = expand(axes, lambda model, axis: True, [{"x": (n,)} for n in range(50)], [{"model": "a", "x": 1000}])
     assert (len(found.cells), found.faults) == (50 * 2 * 50 + 50, ())
     assert found.cells[0].id == "model=a,compress=none,x=50,seed=0"
     assert found.cells[-1].id == "model=a,compress=none,x=1000,seed=49"

@@ -35,9 +35,14 @@ NOWHERE = "never.imported:Thing"
 HEADS = ("sequence", "token", "nested-token", "span")
 
 
-def registry():
+def registry(scoring_version: int = 1):
     common = {"summary": "planned, not run", "version": 1, "factory": NOWHERE}
-    tasks = [TaskSpec(name=f"fake-{head}", head=head, metrics=(Metric(name="f1"),), **common) for head in HEADS]
+    tasks = [
+        TaskSpec(
+            name=f"fake-{head}", head=head, metrics=(Metric(name="f1"),), scoring_version=scoring_version, **common
+        )
+        for head in HEADS
+    ]  # fmt: skip
     students = [
         StudentSpec(
             name=name, heads=HEADS, encoder=NOWHERE, params=StudentParams, assets=("tokenizer",), init=("embeddings",),
@@ -64,8 +69,8 @@ def registry():
     return build_registry([*tasks, *students, *distillers, *compressors, *runtimes])
 
 
-def plan_of(text: str, folder: Path, weights: str = "given", machine: str = "box") -> Plan:
-    components = registry()
+def plan_of(text: str, folder: Path, weights: str = "given", machine: str = "box", scoring_version: int = 1) -> Plan:
+    components = registry(scoring_version)
     context = Context(
         registry=components,
         places=Places(folder),
@@ -172,6 +177,37 @@ speed = false
     assert tune.inputs["data"].output == "train"
     assert not [name for name in tune.inputs if name.startswith("teacher")]
     assert the(plan, "build small seed 42").inputs["init.embeddings"] == Ref(the(plan, "train big seed 42").key, "last")
+
+
+@pytest.mark.parametrize(("written", "same"), [("", True), ('source = "news.txt"', False)])
+def test_a_transfer_set_without_a_source_is_read_from_the_tasks(folder: Path, written: str, same: bool) -> None:
+    plan = plan_of(
+        HEAD.format(anchor="big", head="token")
+        + f"""
+[data.news]
+{written}
+[models.big]
+use = "transformer"
+train = {{ distil = "finetune" }}
+[models.small]
+use = "lstm"
+train = {{ distil = "mse", teacher = "big", on = "news" }}
+[measure]
+speed = false
+""",
+        folder,
+    )
+    assert (the(plan, "prepare news").data == the(plan, "prepare fake-token").data) is same
+
+
+@pytest.mark.parametrize(("select", "again"), [("last", set()), ("best", {"train", "predict"})])
+def test_another_way_of_scoring_scores_anew_and_trains_only_what_is_selected_by_score(folder, select, again) -> None:
+    text = HEAD.format(anchor="big", head="token") + BETA.replace('"finetune"', f'"finetune", select = "{select}"')
+    one, two = (plan_of(text, folder, scoring_version=version).stages for version in (1, 2))
+    changed = {key for key in one if key not in two}
+    kinds = {one[key].kind for key in changed}
+    assert "score" in kinds
+    assert kinds & {"prepare", "build", "train", "compress", "predict"} == again
 
 
 BETA = """

@@ -39,6 +39,10 @@ def table(count: int = 30, labels=("bad", "good"), head: str = "text,label", joi
     return "\n".join([head, *(f"review number {i}{join}{labels[i % len(labels)]}" for i in range(count))]) + "\n"
 
 
+def texts(examples) -> set[str]:
+    return {example["text"] for example in examples}
+
+
 def jsonl(rows) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
@@ -411,6 +415,18 @@ def test_transfer_leaves_test_files_alone_and_forgets_labels(tmp_path):
         write(tmp_path, f"{name}.csv", table(4).replace("number", name))
     data = prepare(tmp_path, roles=("transfer",))
     assert {example["text"].split()[1] for example in data.roles["transfer"]} == {"train"}
+    assert all("label" not in example for example in data.roles["transfer"])
+
+
+def test_transfer_of_a_labelled_source_can_leave_out_what_dev_and_test_are_cut_from(tmp_path):
+    write(tmp_path, "all.csv", table(40))
+    read = prepare(tmp_path, dev=8, test=8, limit=12, split_seed=3)
+    data = prepare(tmp_path, roles=("transfer",), transfer="train", dev=8, test=8, limit=12, split_seed=3)
+    given, left = texts(data.roles["transfer"]), {role: texts(examples) for role, examples in read.roles.items()}
+    assert len(given) == 40 - 16
+    assert left["train"] < given
+    assert not given & (left["dev"] | left["test"])
+    assert data.labels == ()
     assert all("label" not in example for example in data.roles["transfer"])
 
 

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from harness import StageError
@@ -20,11 +21,11 @@ TASK = Sentiment(SentimentParams())
 
 
 def draw(seed: int, count: int, classes: int = 3) -> np.ndarray:
-    """Samples [n, 2] whose predictions are right about half the time."""
+    """Samples [n, 3] whose predictions are right about half the time."""
     rng = np.random.default_rng(seed)
     gold = rng.integers(0, classes, count)
     predicted = np.where(rng.random(count) < 0.5, gold, rng.integers(0, classes, count))
-    return np.stack([gold, predicted], axis=1).astype(np.float64)
+    return np.stack([gold, predicted, rng.exponential(size=count)], axis=1).astype(np.float64)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -33,6 +34,16 @@ def test_equal_to_scikit_learn_at_weights_of_one(seed):
     figures = TASK.metrics(samples, np.ones((1, 200)), LABELS)
     assert figures["accuracy"][0] == pytest.approx(accuracy_score(samples[:, 0], samples[:, 1]))
     assert figures["macro_f1"][0] == pytest.approx(f1_score(samples[:, 0], samples[:, 1], average="macro"))
+    assert figures["loss"][0] == pytest.approx(samples[:, 2].mean())
+
+
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_the_loss_is_the_cross_entropy_of_the_right_class(scale):
+    logits, gold = scale * np.random.default_rng(0).normal(size=(50, 3)), np.random.default_rng(1).integers(0, 3, 50)
+    examples = [{"id": str(n), "text": "", "label": LABELS[label]} for n, label in enumerate(gold)]
+    expected = torch.nn.functional.cross_entropy(torch.tensor(logits), torch.tensor(gold)).item()
+    samples = TASK.samples(examples, list(logits), LABELS)
+    assert TASK.metrics(samples, np.ones((1, 50)), LABELS)["loss"][0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +57,7 @@ def test_equal_to_scikit_learn_at_weights_of_one(seed):
     ],
 )
 def test_macro_f1_is_over_the_classes_that_occur(pairs):
-    samples = np.array(pairs, dtype=np.float64)
+    samples = np.array([(*pair, 0.0) for pair in pairs])
     figures = TASK.metrics(samples, np.ones((1, len(pairs))), LABELS)
     assert figures["macro_f1"][0] == pytest.approx(f1_score(samples[:, 0], samples[:, 1], average="macro"))
 
@@ -68,7 +79,9 @@ def test_every_declared_metric_is_computed_and_no_other():
     for spec in harness_tasks():
         figures = spec.load().metrics(samples[spec.name], np.ones((4, 20)), LABELS)
         assert [metric.name for metric in spec.metrics] == list(figures)
-        assert all(metric.unit == "%" and metric.higher_is_better for metric in spec.metrics)
+        assert all(
+            (metric.unit == "%") == metric.higher_is_better == (metric.name != "loss") for metric in spec.metrics
+        )
         assert all(values.shape == (4,) for values in figures.values())
 
 

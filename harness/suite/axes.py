@@ -11,7 +11,7 @@ from harness.errors import did_you_mean
 from harness.suite.bind import BindingError, bind, has_target
 from harness.suite.components import Reader, split
 from harness.suite.locate import Loc
-from harness.suite.matrix import Axes, Entry, expand, same
+from harness.suite.matrix import Axes, Entry, Exclusion, expand, same
 from harness.suite.problems import not_among, typed, words
 from harness.suite.schema import MatrixTable, check_name
 from harness.suite.types import AxisValue, Cell, ModelConfig, Suite, TaskConfig, axis_text
@@ -26,7 +26,7 @@ class Matrix:
 
     axes: Axes  # model, compress, the suite's own, seed
     sets: Mapping[str, str]
-    exclude: Sequence[Entry]
+    exclude: Sequence[Exclusion]
     include: Sequence[Entry]
 
 

@@ -16,6 +16,7 @@ LIMIT = 100_000  # cells; beyond it a suite is a slip of the pen
 
 Axes = Mapping[str, tuple[AxisValue, ...]]
 Entry = Mapping[str, AxisValue]
+Exclusion = Mapping[str, tuple[AxisValue, ...]]  # any of these values of an axis, of every axis that is named
 Row = tuple[AxisValue, ...]  # values in the order of the axes
 
 
@@ -30,7 +31,7 @@ class Expansion:
 def expand(
     axes: Axes,
     applies: Callable[[str, str], bool],
-    exclude: Sequence[Entry] = (),
+    exclude: Sequence[Exclusion] = (),
     include: Sequence[Entry] = (),
     known: Mapping[str, Collection[str]] | None = None,
 ) -> Expansion:
@@ -100,7 +101,7 @@ def _product(axes: Axes, applies: Callable[[str, str], bool]) -> Iterator[Row]:
         yield from itertools.product((model,), *_choices(axes, applies, model))
 
 
-def _excluded(axes: Axes, rows: Sequence[Row], exclude: Sequence[Entry]) -> tuple[set[int], list[Fault]]:
+def _excluded(axes: Axes, rows: Sequence[Row], exclude: Sequence[Exclusion]) -> tuple[set[int], list[Fault]]:
     """Numbers of the removed rows; an entry that is empty, or matches nothing, is a fault."""
     index = [_numbers(rows, column) for column in range(len(axes) if exclude else 0)]
     order = list(axes)
@@ -108,16 +109,20 @@ def _excluded(axes: Axes, rows: Sequence[Row], exclude: Sequence[Entry]) -> tupl
     faults: list[Fault] = []
     for number, entry in enumerate(exclude):
         loc: Loc = ("matrix", "exclude", number)
-        wrong = [_stranger(axes, (*loc, axis), axis, value) for axis, value in entry.items()]
+        wrong = [_stranger(axes, (*loc, axis), axis, value) for axis, values in entry.items() for value in values]
         if found := [fault for fault in wrong if fault]:
             faults += found
             continue
-        hits = [index[order.index(axis)].get(value, set()) for axis, value in entry.items()]
+        hits = [_any(index[order.index(axis)], values) for axis, values in entry.items()]
         matched = set.intersection(*hits) if hits else set()
         if not matched:
             faults.append(Fault(loc, "matches no cell" if entry else "is empty; name at least one axis"))
         removed |= matched
     return removed, faults
+
+
+def _any(numbers: Mapping[AxisValue, set[int]], values: Iterable[AxisValue]) -> set[int]:
+    return set().union(*(numbers.get(value, ()) for value in values))
 
 
 def _numbers(rows: Sequence[Row], column: int) -> dict[AxisValue, set[int]]:

@@ -54,6 +54,14 @@ def check_scalar(value: Any) -> str | int | float | bool:
     return value
 
 
+def check_scalars(value: Any) -> tuple[str | int | float | bool, ...]:
+    """One value of an axis or a list of them. ValueError as above, and for an empty list."""
+    if value == []:
+        msg = "is an empty list; name at least one value"
+        raise ValueError(msg)
+    return tuple(check_scalar(one) for one in (value if isinstance(value, list) else [value]))
+
+
 def _listed(what: str) -> BeforeValidator:
     """One name, or a list of names."""
 
@@ -71,6 +79,7 @@ Text = Annotated[str, Field(min_length=1)]
 Scalar = Annotated[str | int | float | bool, PlainValidator(check_scalar)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 Scalars = dict[str, Scalar]
+Alternatives = Annotated[tuple[str | int | float | bool, ...], PlainValidator(check_scalars)]
 Values = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 
 
@@ -94,7 +103,7 @@ class TaskTable(Params):
 class DataTable(Params):
     """`[data.<name>]`: a transfer set."""
 
-    source: Text
+    source: Text | None = None  # None: the task's
     allow_overlap: list[Literal["dev", "test"]] = Field([])  # splits of the task whose texts may stand in it
 
 
@@ -141,7 +150,7 @@ class MatrixTable(Params):
     seed: tuple[Seed, ...] = Field(default=(42,), min_length=1)
     sets: dict[str, str] = Field(default_factory=dict)
     include: tuple[Scalars, ...] = ()
-    exclude: tuple[Scalars, ...] = ()
+    exclude: tuple[dict[str, Alternatives], ...] = ()
 
 
 class FixedTable(Params):

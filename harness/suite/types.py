@@ -175,7 +175,7 @@ class Grid:
 class DataConfig:
     """`[data.<name>]`: a transfer set."""
 
-    source: str
+    source: str | None  # None: the task's
     allow_overlap: tuple[str, ...] = ()  # splits of the task whose texts may stand in it
 
 

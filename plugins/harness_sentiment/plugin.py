@@ -12,6 +12,7 @@ from harness import Metric, Params, TaskSpec, hookimpl
 _METRICS = (
     Metric(name="accuracy", summary="share of examples whose class is right"),
     Metric(name="macro_f1", summary="mean over classes of F1"),
+    Metric(name="loss", higher_is_better=False, unit="nats", summary="mean cross-entropy of the right class"),
 )
 
 
@@ -48,6 +49,10 @@ class SentimentParams(Params):
     split_seed: int = Field(0, description="another seed is another split and another order")
     limit: Count | dict[Literal["train", "dev", "test", "transfer"], Count] | None = Field(
         None, description="at most so many examples, nested and stratified: {role = n}; a number alone limits train"
+    )
+    transfer: Literal["all", "train"] = Field(
+        "all",
+        description="what a labelled source gives as unlabelled texts: all, or what neither dev nor test is cut from",
     )
     lemmatise: bool = Field(False, description="does a model read Russian words in their normal form (pymorphy3)?")
     stop_words: Literal["keep", "remove", "mask"] = Field(
@@ -102,6 +107,7 @@ def harness_tasks() -> Iterable[TaskSpec]:
         name="rureviews",
         summary="RuReviews: sentiment of Russian clothing reviews, 3 classes",
         version=1,
+        scoring_version=2,
         head="sequence",
         metrics=_METRICS,
         factory="harness_sentiment.task:Sentiment",
@@ -118,6 +124,7 @@ def harness_tasks() -> Iterable[TaskSpec]:
         name="sentiment",
         summary="Classes of short texts from a CSV, TSV, JSONL or Parquet file of your own",
         version=1,
+        scoring_version=2,
         head="sequence",
         metrics=_METRICS,
         factory="harness_sentiment.task:Sentiment",

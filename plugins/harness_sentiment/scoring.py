@@ -1,4 +1,4 @@
-"""Scores of classification from (gold class, predicted class) pairs, under any number of weightings at once."""
+"""Scores of classification from (gold, predicted, loss) of every example, under any number of weightings at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from harness import Facts, StageError
 
 
 def to_samples(gold: Sequence[int | None], outputs: Sequence[np.ndarray], classes: int) -> np.ndarray:
-    """Gold ids and logits, n × [C] → float64 [n, 2]: gold id, id of the largest logit (the first of equals).
+    """Gold ids and logits, n × [C] → float64 [n, 3]: gold id, id of the largest logit (the first of equals), loss.
+
+    The loss is the cross-entropy of the gold class, -ln softmax(logits)[gold].
 
     StageError where an example has no label, a logit is not finite, or an output has not C of them.
     """
@@ -27,11 +29,14 @@ def to_samples(gold: Sequence[int | None], outputs: Sequence[np.ndarray], classe
     if broken:
         msg = f"{broken} of {len(gold)} outputs are not finite: the model diverged or its artifact is damaged"
         raise StageError(msg)
-    return np.stack([np.array(gold, dtype=np.float64), logits.argmax(axis=1).astype(np.float64)], axis=1)
+    ids = np.array(gold, dtype=np.int64)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(ids)), ids]
+    return np.stack([ids, logits.argmax(axis=1), losses], axis=1)
 
 
 def weighted_metrics(samples: np.ndarray, weights: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Every metric under every weighting: samples [n, 2], weights [r, n] → {'accuracy': [r], 'macro_f1': [r]}.
+    """Every metric under every weighting: samples [n, 3], weights [r, n] → accuracy, macro_f1 and loss, each [r].
 
     F1 of a class is 2·tp / (gold + predicted); the macro mean is over the classes that occur in gold or predictions
     of the weighted sample, which is scikit-learn's `f1_score(average='macro')`. A row of zero weights gives nan.
@@ -44,6 +49,7 @@ def weighted_metrics(samples: np.ndarray, weights: np.ndarray, classes: int) -> 
     return {
         "accuracy": _ratio(right.sum(axis=1), weights.sum(axis=1)),
         "macro_f1": _ratio(f1.sum(axis=1), (ends > 0).sum(axis=1).astype(np.float64)),
+        "loss": _ratio(weights @ samples[:, 2], weights.sum(axis=1)),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ class Sentiment:
     a hash of (`split_seed`, normalised text). Duplicates after normalisation stand on one side: the cut moves
     them together, and where files give the roles, a text that is in test is removed from train and dev, one in dev
     from train. For the role `transfer`, texts without labels come from .txt (one a line), or from any of the above;
-    files named dev or test are used only when `task.files` names them.
+    files named dev or test are used only when `task.files` names them. With `transfer = "train"` they are those of the
+    train role of a labelled source, whatever `limit` leaves of it for training: few labels, many texts.
 
     Examples are {"id", "text", "label"} with the text as it was read; a transfer example has no label. Where params ask
     for preparation (see `preparing`), they also have {"prepared": {steps: text}}, which models read instead. Splits and
@@ -66,12 +68,15 @@ class Sentiment:
         if transfer and len(roles) > 1:
             msg = f"{source.origin}: 'transfer' was asked for beside {list(roles)}. Give it a [data.…] of its own"
             raise AssetError(msg)
-        chosen = choose_files(source, params.files, _suffixes(transfer), transfer)
+        unlabelled = transfer and params.transfer == "all"
+        chosen = choose_files(source, params.files, _suffixes(unlabelled), unlabelled)
         tables = {name: read_table(source.root / name, params.delimiter) for name in chosen}
-        reviews, counts = read_reviews(tables, chosen, params, labelled=not transfer)
+        reviews, counts = read_reviews(tables, chosen, params, labelled=not unlabelled)
         labels = class_names(reviews)
-        _check_classes(source, reviews, labels, transfer)
-        pools, split = ({"transfer": reviews}, {}) if transfer else _pools(reviews, set(chosen.values()), params)
+        _check_classes(source, reviews, labels, unlabelled)
+        pools, split = ({"transfer": reviews}, {}) if unlabelled else _pools(reviews, set(chosen.values()), params)
+        if transfer and not unlabelled:
+            labels, pools = (), {"transfer": [replace(review, label=None) for review in pools["train"]]}
         kept = _limited(pools, params)
         _check_roles(source, kept, roles)
         facts = _facts(source, tables, chosen, reviews, counts) | split | _role_facts(pools, kept, params)
@@ -101,11 +106,11 @@ class Sentiment:
     def samples(
         self, examples: Sequence[Example], outputs: Sequence[np.ndarray], labels: tuple[str, ...]
     ) -> np.ndarray:
-        """Examples and the logits [C] of each → float64 [n, 2]: gold id, predicted id."""
+        """Examples and the logits [C] of each → float64 [n, 3]: gold id, predicted id, loss."""
         return to_samples([self.target(example, labels) for example in examples], outputs, len(labels))
 
     def metrics(self, samples: np.ndarray, weights: np.ndarray, labels: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Samples [n, 2], weights [r, n] → accuracy [r] and macro_f1 [r], each in [0, 1]."""
+        """Samples [n, 3], weights [r, n] → accuracy [r] and macro_f1 [r], each in [0, 1], and loss [r] in nats."""
         return weighted_metrics(samples, weights, len(labels))
 
     def details(self, samples: np.ndarray, labels: tuple[str, ...]) -> Facts:
