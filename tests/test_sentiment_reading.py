@@ -400,10 +400,11 @@ def test_parquet(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- transfer
 
 
-def test_transfer_reads_texts_without_labels(tmp_path):
+@pytest.mark.parametrize("rureviews", [False, True])
+def test_transfer_reads_texts_without_labels(tmp_path, rureviews):
     write(tmp_path, "news.txt", "первая\n\nвторая\r\nтретья")
     write(tmp_path, "more.csv", "text\nчетвёртая\n")
-    data = prepare(tmp_path, roles=("transfer",))
+    data = prepare(tmp_path, roles=("transfer",), rureviews=rureviews)
     assert sorted(e["text"] for e in data.roles["transfer"]) == ["вторая", "первая", "третья", "четвёртая"]
     assert data.labels == ()
     assert all("label" not in example for example in data.roles["transfer"])

@@ -108,7 +108,8 @@ def read_reviews(
             counts[reason] += 1
             if reason == "kept":
                 reviews.append(review)
-    classes.check()
+    if labelled:
+        classes.check()
     return reviews, counts
 
 
