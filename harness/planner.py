@@ -149,8 +149,14 @@ class Planner:
         return self.found(self.once(("asset", name), lambda: find_model(name, self.context.places)))
 
     def _init_inputs(self, task: TaskConfig, model: ModelConfig) -> dict[str, Ref]:
-        named = {name: other for name, other in model.init.items() if name != "keep"}
-        return {f"init.{name}": self.teacher(task, str(other), donor=True).ref for name, other in named.items()}
+        """Parts of other models; training changes no tokenizer, so whose it is need only be built."""
+        named = {name: str(other) for name, other in model.init.items() if name != "keep"}
+        return {f"init.{name}": self._part(task, name, other) for name, other in named.items()}
+
+    def _part(self, task: TaskConfig, name: str, donor: str) -> Ref:
+        if name == "tokenizer":
+            return Ref(self.build(task, self.suite.models[donor], self.first_seed).key)
+        return self.teacher(task, donor, donor=True).ref
 
     # ------------------------------------------------------------------------------------------------------------ train
 

@@ -45,7 +45,7 @@ def registry(scoring_version: int = 1):
     ]  # fmt: skip
     students = [
         StudentSpec(
-            name=name, heads=HEADS, encoder=NOWHERE, params=StudentParams, assets=("tokenizer",), init=("embeddings",),
+            name=name, heads=HEADS, encoder=NOWHERE, params=StudentParams, assets=("tokenizer",), init=("embeddings", "tokenizer"),
             reads_text=lambda params: params.tokenizer is None, **common,
         )
         for name in ("transformer", "lstm")
@@ -198,6 +198,28 @@ speed = false
         folder,
     )
     assert (the(plan, "prepare news").data == the(plan, "prepare fake-token").data) is same
+
+
+def test_who_lends_a_tokenizer_is_built_and_not_trained_for_it(folder: Path) -> None:
+    text = (
+        HEAD.format(anchor="small", head="token")
+        + """
+[models.big]
+use = "transformer"
+train = { distil = "finetune" }
+[models.small]
+use = "lstm"
+init = { tokenizer = "big" }
+train = { distil = "finetune" }
+[matrix]
+model = ["small"]
+[measure]
+speed = false
+"""
+    )
+    plan = plan_of(text, folder)
+    assert kinds(plan) == {"prepare": 1, "build": 2, "train": 1, "predict": 1, "score": 1}
+    assert the(plan, "build small seed 42").inputs["init.tokenizer"] == Ref(the(plan, "build big seed 42").key)
 
 
 @pytest.mark.parametrize(("select", "again"), [("last", set()), ("best", {"train", "predict"})])
