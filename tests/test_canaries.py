@@ -112,6 +112,12 @@ def asked(task, rng) -> np.ndarray:
     return task.samples([example] * 40, outputs, ("start", "end"))
 
 
+def classified(task, rng) -> np.ndarray:
+    """Samples of forty texts of three classes, answered at random."""
+    examples = [{"id": str(n), "text": "a b", "label": "abc"[label]} for n, label in enumerate(rng.integers(0, 3, 40))]
+    return task.samples(examples, list(rng.normal(size=(40, 3)).astype(np.float32)), ("a", "b", "c"))
+
+
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
 
 
@@ -147,8 +153,7 @@ def layered(task, rng) -> np.ndarray:
 def of_task(spec) -> str:
     rng = np.random.default_rng(0)
     task = spec.load()
-    drawn = {"span": asked, "token": tagged, "nested-token": layered}.get(spec.head)
-    samples = drawn(task, rng) if drawn else rng.integers(0, 3, size=(40, 2)).astype(float)
+    samples = {"span": asked, "token": tagged, "nested-token": layered}.get(spec.head, classified)(task, rng)
     labels = {"token": TAGS, "nested-token": LAYERS}.get(spec.head, ("a", "b", "c"))
     found = task.metrics(samples, rng.integers(0, 3, size=(5, 40)), labels)
     return digest(*(found[name] for name in sorted(found)))
@@ -159,7 +164,9 @@ def canaries(folder: Path) -> dict[str, dict[str, object]]:
     found = {}
     for kind, make in (("task", of_task), ("distiller", of_distiller)):
         for entry in registry.components[kind]:
-            found[f"{kind} {entry.spec.name}"] = {"version": entry.spec.version, "digest": make(entry.spec)}
+            scoring = getattr(entry.spec, "scoring_version", 1)
+            version = entry.spec.version if scoring == 1 else f"{entry.spec.version}, scoring {scoring}"
+            found[f"{kind} {entry.spec.name}"] = {"version": version, "digest": make(entry.spec)}
     for name in ("lstm", "ngram", "sru", "srupp", "transformer"):
         spec = registry.student(name)
         (folder / name).mkdir()

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from pydantic import Field
 
 from harness import CompressorSpec, Params, RuntimeSpec, hookimpl
+
+_DRIVER = Path("/dev/nvidiactl")  # stands on every machine whose NVIDIA driver runs
+
+
+def _no_gpu() -> str | None:
+    """Why a cell cannot run here, found without importing torch."""
+    return None if _DRIVER.exists() else f"needs an NVIDIA GPU, and this machine has no driver of one ({_DRIVER})"
 
 
 class Int8Params(Params):
@@ -17,7 +25,7 @@ class Int8Params(Params):
 
 @hookimpl
 def harness_compressors() -> Iterator[CompressorSpec]:
-    """Dynamic int8."""
+    """Dynamic int8; the GPU."""
     yield CompressorSpec(
         name="torch-int8",
         summary="Dynamic int8 of Linear and LSTM layers, run by PyTorch",
@@ -32,16 +40,29 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         reference="https://docs.pytorch.org/docs/stable/quantization.html",
     )
 
+    yield CompressorSpec(
+        name="cuda",
+        summary="The same weights, answered by an NVIDIA GPU: a row beside the CPU's",
+        version=1,
+        consumes=("torch",),
+        produces="torch-cuda",
+        factory="harness_torch.cuda:Cuda",
+        supports=lambda student, head: _no_gpu(),
+        isa_dependent=True,
+        expects_change=False,
+        libraries=("torch", "transformers"),
+    )
+
 
 @hookimpl
 def harness_runtimes() -> Iterator[RuntimeSpec]:
-    """PyTorch on CPU."""
+    """PyTorch."""
     yield RuntimeSpec(
         name="torch",
-        summary="PyTorch eager, CPU",
+        summary="PyTorch eager; CPU, or GPU for artifacts of `cuda`",
         version=1,
         gives_states=True,
-        formats=("torch", "torch-int8"),
+        formats=("torch", "torch-int8", "torch-cuda"),
         factory="harness_torch.runtime:TorchRuntime",
         libraries=("torch", "transformers"),
         reference="https://pytorch.org",

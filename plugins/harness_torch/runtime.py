@@ -1,4 +1,4 @@
-"""PyTorch on CPU: eager, no gradients."""
+"""PyTorch on a CPU or a GPU: eager, no gradients."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from harness import Arrays, Session, StageError, Student
 
 
 class TorchSession:
-    """A model in eval mode as a function of arrays."""
+    """A model in eval mode as a function of arrays; it returns when its device has finished."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        self.model = model.eval()
+    def __init__(self, model: torch.nn.Module, device: str = "cpu") -> None:
+        self.model = model.eval().to(device)
+        self.device = device
 
     def forward(self, arrays: Arrays, states: Sequence[int] = ()) -> Arrays:
         """[B, L] int64 arrays → what the head gives, by name: `logits`, or `start_logits` and `end_logits`.
@@ -24,10 +25,10 @@ class TorchSession:
         model has none.
         """
         with torch.inference_mode():
-            tensors: dict[str, Any] = {name: torch.tensor(value) for name, value in arrays.items()}
+            tensors: dict[str, Any] = {name: torch.tensor(value, device=self.device) for name, value in arrays.items()}
             answer = self.model(**tensors, output_hidden_states=True) if states else self.model(**tensors)
-            found = {name: value.float().numpy() for name, value in answer.items() if name.endswith("logits")}
-            return found | {f"states.{n}": _layer(answer, n).float().numpy() for n in states}
+            found = {name: value.float().cpu().numpy() for name, value in answer.items() if name.endswith("logits")}
+            return found | {f"states.{n}": _layer(answer, n).float().cpu().numpy() for n in states}
 
 
 def _layer(answer: Any, layer: int) -> torch.Tensor:
@@ -52,4 +53,13 @@ class TorchRuntime:
             from harness_torch.int8_format import rebuild
 
             return TorchSession(rebuild(folder, artifact["head"]))
-        return TorchSession(student.load(folder, artifact["head"]))
+        model = student.load(folder, artifact["head"])
+        return TorchSession(model, gpu() if artifact["format"] == "torch-cuda" else "cpu")
+
+
+def gpu() -> str:
+    """The device to run on; StageError where PyTorch sees none."""
+    if not torch.cuda.is_available():
+        msg = f"PyTorch {torch.__version__} sees no GPU: install a build with CUDA, or leave the chain with 'cuda' out"
+        raise StageError(msg)
+    return "cuda"
