@@ -4,7 +4,7 @@
     python benchmarks/baseline_sklearn.py DATA/rureviews       a folder (or file) of reviews, or of prepared roles
     python benchmarks/baseline_sklearn.py DATA/rureviews --characters     with character 2-5-grams, slower
 
-Needs scikit-learn. Sizes of the split are those of suites/rureviews.toml unless the folder has a file for each role.
+Needs scikit-learn. Sizes of the split are those of suites/rureviews-scratch.toml unless the folder has a file for each role.
 """
 
 from __future__ import annotations
