@@ -24,8 +24,8 @@ COMMANDS = {
 EPILOG = """\b
 Examples:
   harness run                                  the quickstart, offline, in minutes
-  harness run suites/rureviews.toml
-  harness plan suites/rureviews.toml --cells
+  harness run suites/quickstart.toml
+  harness plan suites/quickstart.toml --cells
   harness new suite --task sentiment --data reviews.csv
 
 \b

@@ -19,7 +19,7 @@ from harness.store import Store
     epilog="""\b
 Examples:
   harness plan suites/quickstart.toml
-  harness plan suites/rureviews.toml --cells --only model=lstm*""",
+  harness plan suites/quickstart.toml --cells --only model=lstm*""",
 )
 @suite_options
 @click.option("--cells", is_flag=True, help="List every cell.")

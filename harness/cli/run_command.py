@@ -34,9 +34,9 @@ SHOWN = 20  # failed cells in the closing lines
     epilog="""\b
 Examples:
   harness run suites/quickstart.toml
-  harness run suites/rureviews.toml --only model=lstm*,compress=int8
-  harness run suites/rureviews.toml --set "matrix.seed=[1,2,3]"
-  harness run suites/rureviews.toml --rehearse""",
+  harness run suites/quickstart.toml --only model=lstm*,compress=int8
+  harness run suites/quickstart.toml --set "matrix.seed=[1,2,3]"
+  harness run suites/quickstart.toml --rehearse""",
 )
 @suite_options
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed stage.")
