@@ -24,7 +24,7 @@ COMMANDS = {
 EPILOG = """\b
 Examples:
   harness run                                  the quickstart, offline, in minutes
-  harness run suites/quickstart.toml
+  harness run suites/rureviews-scratch.toml
   harness plan suites/quickstart.toml --cells
   harness new suite --task sentiment --data reviews.csv
 
