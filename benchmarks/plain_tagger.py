@@ -119,10 +119,8 @@ class Tagger(nn.Module):
 
     def __init__(self, words: int, types: int) -> None:
         super().__init__()
-        self.words, self.case = (
-            nn.Embedding(words, EMBEDDING),
-            nn.Embedding(3, CASE),
-        )  # small, a capital first, all capitals
+        self.words = nn.Embedding(words, EMBEDDING)
+        self.case = nn.Embedding(3, CASE)  # small, a capital first, all capitals
         width = EMBEDDING + CASE
         self.lstm = nn.LSTM(width, HIDDEN, LAYERS, batch_first=True, bidirectional=True, dropout=DROPOUT)
         self.dropout, self.out = nn.Dropout(DROPOUT), nn.Linear(2 * HIDDEN, 3 * types)
@@ -252,10 +250,8 @@ def run() -> Iterator[str]:
         model, told = train(corpus, dev, known, types, seed)
         plain.append(counts(test.gold, predict(model, test, known, types), types))
         yield f"plain tagger, {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters, {told}"
-    suite, row = (
-        os.environ.get("SUITE", str(ROOT / "suites/runne-scratch.toml")),
-        os.environ.get("ROW", "lstm-scratch"),
-    )
+    suite = os.environ.get("SUITE", str(ROOT / "suites/runne-scratch.toml"))
+    row = os.environ.get("ROW", "lstm-scratch")
     said, size = student(suite, row, folder)
     ours = [counts(test.gold, found, types) for found in said]
     for name, side in ((f"{row} of {Path(suite).name}, {size / 1e6:.2f}M parameters", ours), ("plain tagger", plain)):
@@ -284,20 +280,8 @@ def student(suite: str, row: str, data: Path) -> tuple[list[Spans], int]:
 
     only, overrides = f"model={row},compress=none", ("measure.speed=false",)
     with tempfile.TemporaryDirectory() as reports:
-        command = [
-            sys.executable,
-            "-m",
-            "harness",
-            "run",
-            suite,
-            "--only",
-            only,
-            "--set",
-            *overrides,
-            "--reports",
-            reports,
-        ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command = ["-m", "harness", "run", suite, "--only", only, "--set", *overrides, "--reports", reports]
+        subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
     opened, store = open_suite(suite, only, overrides, rehearse=False, weights="given"), open_store()
     plan, task = opened.plan(), opened.registry.task("runne").load(opened.suite.task.params)
     texts = {str(line["id"]): line["sentences"] for line in _rows(data / "test.jsonl")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import numpy as np
 import pytest
@@ -199,23 +198,6 @@ def test_chance_is_what_constant_answers_get():
         output.reshape(len(output), 5, 5)[:, [0, 1, 2, 4], 4] = -9.0
     best = scores(task().samples(items, persons, LABELS))["micro_f1"]
     assert task().chance(items, LABELS) == pytest.approx(best) == pytest.approx(2 * 2 / (7 + 4))
-
-
-def test_a_test_split_is_scored_in_well_under_three_seconds():
-    dice, numbers = random.Random(1), np.random.default_rng(1)  # noqa: S311
-    labels = labels_of([f"T{number}" for number in range(29)])
-    text = " ".join("abcdefghij" * 5)
-    items = []
-    for number in range(530):
-        entities = [[a, a + 1, f"T{dice.randrange(29)}"] for a in range(0, 90, 8)]
-        items.append(
-            {"id": str(number), "text": text, "words": [[2 * i, 2 * i + 1] for i in range(50)], "entities": entities}
-        )
-    outputs = [numbers.normal(size=(50, 145)).astype(np.float32) for _ in items]
-    begun = time.process_time()
-    samples = task().samples(items, outputs, labels)
-    task(runne=True).metrics(samples, np.ones((2000, len(items))), labels)
-    assert time.process_time() - begun < 3
 
 
 # ------------------------------------------------------------------------------------------------------------- answers

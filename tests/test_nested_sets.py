@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -138,12 +137,8 @@ def test_runnes_ceiling_is_that_of_one_layer_for_each_type(runne):
 
 
 @needs_runne
-def test_runnes_test_set_is_scored_in_under_three_seconds(runne):
+def test_whoever_says_what_runnes_layers_can_hold_reaches_the_ceiling(runne):
     made, examples = task(runne=True), runne.roles["test"]
-    outputs = [np.random.default_rng(0).normal(size=(len(e["words"]), 145)).astype(np.float32) for e in examples]
-    begun = time.process_time()
-    made.samples(examples, outputs, runne.labels)
-    assert time.process_time() - begun < 3
     perfect = [logits(np.array(made.target(example, runne.labels))) for example in examples]
     samples = made.samples(examples, perfect, runne.labels)
     scores = made.metrics(samples, np.ones((1, len(samples))), runne.labels)

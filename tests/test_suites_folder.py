@@ -17,6 +17,7 @@ from harness.suite import load_suite
 
 STUDIES = ("sberquad", "sberquad-distillation")
 RECURRENT = ("runne-recurrent", "rurebus-recurrent")
+SCRATCH = ("runne-scratch", "rurebus-scratch")
 SUITES = sorted((Path(__file__).parents[1] / "suites").glob("*.toml"))
 
 
@@ -72,7 +73,7 @@ def test_what_a_study_lacks_here_is_named_with_the_ways_to_provide_it(name, regi
     assert [missing.hub for missing in exact.missing] == ["kuznetsoffandrey/sberquad"]
 
 
-@pytest.mark.parametrize("name", [*STUDIES, *RECURRENT])
+@pytest.mark.parametrize("name", [*STUDIES, *RECURRENT, *SCRATCH])
 def test_every_claim_of_a_study_can_be_judged_by_rows_that_are_there(name, registry):
     suite = read(name, registry)
     rows = [dict(cell.row) for cell in suite.cells]
