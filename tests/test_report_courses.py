@@ -21,6 +21,9 @@ from harness.reports import json_report, render, summarise, to_csv
 from harness.reports.figures import POINTS, WEIGHT, draw, pictures, smoothed
 from harness.reports.model import Absent
 from harness.reports.pictures import Along, Descent, Dots
+from harness.reports.plots import _told
+from harness.reports.summary import summarise_rows
+from harness.specs import Metric
 from harness.statistics import bootstrap_metrics, paired_difference
 from harness.suite.grid import parse_grid
 from harness.suite.types import Grid
@@ -143,9 +146,9 @@ def test_smoothing_is_bias_corrected():
 
 
 def test_losses_are_drawn_where_the_suite_asks_for_them_a_line_per_training():
-    assert "loss" not in [one.name for one in pictures(report())]
+    assert "training-loss" not in [one.name for one in pictures(report())]
     found = report(figures=["loss"])
-    one = picture(found, "loss")
+    one = picture(found, "training-loss")
     assert isinstance(one, Descent)
     ((distil, lines),) = one.panels
     assert distil == "finetune"
@@ -158,9 +161,9 @@ def test_losses_are_drawn_where_the_suite_asks_for_them_a_line_per_training():
     assert first.smooth == smoothed(first.raw)
     assert "means of up to 2 steps" in one.note
     assert f"{WEIGHT:g} of the past" in one.note
-    assert ids(svg(found, "loss"), r"line-0-\d+") == sorted(f"line-0-{n}" for n in range(9))
-    assert ids(svg(found, "loss"), r"line-0-\d+-raw") == sorted(f"line-0-{n}-raw" for n in range(9))
-    assert "made-up.loss.svg" in render(found)
+    assert ids(svg(found, "training-loss"), r"line-0-\d+") == sorted(f"line-0-{n}" for n in range(9))
+    assert ids(svg(found, "training-loss"), r"line-0-\d+-raw") == sorted(f"line-0-{n}-raw" for n in range(9))
+    assert "made-up.training-loss.svg" in render(found)
 
 
 def test_losses_of_other_distillers_have_scales_of_their_own():
@@ -168,7 +171,10 @@ def test_losses_of_other_distillers_have_scales_of_their_own():
         {**c, "train": [{**step, "use": "kd"} for step in c["train"]]} if c["axes"]["model"] == "tiny" else c
         for c in records().cells
     ]
-    assert [panel[0] for panel in picture(report(cells, figures=["loss"]), "loss").panels] == ["finetune", "kd"]
+    assert [panel[0] for panel in picture(report(cells, figures=["loss"]), "training-loss").panels] == [
+        "finetune",
+        "kd",
+    ]
 
 
 def test_a_picture_of_very_many_losses_stays_small():
@@ -176,15 +182,15 @@ def test_a_picture_of_very_many_losses_stays_small():
     cells = [cell("tiny", limit, 2, 1) for limit in range(1000, 31000, 1000)]
     cells = [{**c, "train": [{**c["train"][0], "curve": long}]} for c in cells]
     found = report(cells, figures=["loss"])
-    ((_, lines),) = picture(found, "loss").panels
+    ((_, lines),) = picture(found, "training-loss").panels
     assert sum(len(line.raw) for line in lines) <= POINTS
     assert all(line.steps[-1] == 8000 for line in lines)
-    assert len(draw(found)["loss"].encode()) < 200_000
+    assert len(draw(found)["training-loss"].encode()) < 200_000
 
 
 def test_records_without_a_curve_have_no_picture_of_losses():
     cells = [{**c, "train": [{**step, "curve": None} for step in c["train"]]} for c in records().cells]
-    assert "loss" not in draw(report(cells, figures=["loss"]))
+    assert "training-loss" not in draw(report(cells, figures=["loss"]))
 
 
 # ------------------------------------------------------------------------------------------------------- dev and epochs
@@ -396,3 +402,90 @@ def test_a_suites_table_survives_its_record():
     made = records(matrix=asked)
     again = replace(made, run=json.loads(json.dumps(made.run)))
     assert summarise(again, REGISTRY).compact == report(matrix=GRID).compact
+
+
+# ------------------------------------------------------------------------------------------- what is kept, and of which
+
+
+def test_the_reference_of_what_is_kept_is_the_row_that_shares_most_with_the_anchor():
+    made = records()
+    asked = [{"of": model, "metric": "accuracy", "at_least": (0.95,)} for model in ("large", "tiny")]
+    run = {**made.run, "measure": {**made.run["measure"], "retention": asked}}
+    found = summarise(replace(made, run=run), REGISTRY)
+    own, other = row(found, "small · epoch=1 · limit=3000").keeps
+    assert (own.of, other.of) == ("large · epoch=2 · limit=27000", "tiny · epoch=2 · limit=27000")
+    largest = fakes.samples("large", "none", 1, share("large", 27000, 2))
+    least = fakes.samples("small", "none", 1, share("small", 3000, 1))
+    right = [float((found[:, 0] == found[:, 1]).mean()) for found in (least, largest)]
+    assert own.interval.value == pytest.approx(right[0] / right[1], abs=0.02)
+
+
+# ---------------------------------------------------------------------------------- a metric of which less is better
+
+LOSS = Metric(name="loss", higher_is_better=False, unit="nats")
+
+
+def with_loss(found):
+    """What macro_f1 says taken for nats."""
+
+    def renamed(quality):
+        return {"accuracy": quality["accuracy"], "loss": quality["macro_f1"]}
+
+    rows = tuple(replace(r, quality=renamed(r.quality)) for r in found.rows)
+    return replace(found, metrics=(found.metrics[0], LOSS), rows=rows)
+
+
+def test_a_metric_called_loss_and_the_loss_of_trainings_are_pictures_of_their_own():
+    found = with_loss(fakes.report())
+    asked = {"columns": ("accuracy", "loss"), "figures": ("loss", "epochs", "time")}
+    found = replace(found, courses=plain_report().courses, **asked)
+    names = [one.name for one in pictures(found)]
+    assert {"accuracy", "loss", "training-loss", "epochs", "time"} <= set(names)
+    assert len(set(names)) == len(names)
+    assert picture(found, "loss").up == "loss, nats, lower is better"
+    assert isinstance(picture(found, "training-loss"), Descent)
+
+
+def _unbeaten(rows, sign):
+    """Names of the anchor and of what no other row is both as fast and as good as."""
+    return {
+        name
+        for name, (x, y, anchor) in rows.items()
+        if anchor or not any(a <= x and sign * b <= sign * y for other, (a, b, _) in rows.items() if other != name)
+    }
+
+
+def test_of_very_many_points_the_least_are_labelled_where_less_is_better():
+    many = [{"row": f"model {n}", "accuracy": 60.0, "loss": 0.5, "request_ms": 7, "source": "A"} for n in range(30)]
+    found = replace(with_loss(fakes.report(published=many)), columns=("loss",), best=None)
+    rows = {r.label: (r.speed.level_ms.value, r.quality["loss"].interval.value, r.anchor) for r in found.rows}
+    least, most = (_unbeaten(rows, sign) for sign in (1, -1))
+    told = _told(picture(found, "loss").points, higher_is_better=False)
+    assert least != most
+    assert {(p.x.value, p.y.value) for p in told} == {rows[name][:2] for name in least}
+    assert len(ids(svg(found, "loss"), r"label-\d+")) == len(least)
+
+
+def test_nats_are_no_percent_in_any_table():
+    asked = {"select": {"axis": "limit", "metric": "loss"}}
+    found = with_loss(report(matrix=GRID))
+    found = replace(found, run={**found.run, **asked}, columns=("loss",))
+    rows = tuple(replace(r, dev={"loss": 0.9 - r.axes["limit"] / 1e5}) for r in found.rows)
+    text = render(replace(found, rows=rows))
+    assert "chosen, test loss, nats ↓" in text
+    assert "**27000**: **0.6300**" in text  # the least
+    assert "loss, nats ↓" in text
+    assert "Δ, nats" in text
+    header, line = next(iter(csv.reader(io.StringIO(to_csv(found))))), found.rows[0]
+    assert {"loss_nats", "loss_difference_nats", "loss_kept_of_anchor_percent"} <= set(header)
+    record = next(iter(csv.DictReader(io.StringIO(to_csv(found)))))
+    assert float(record["loss_nats"]) == pytest.approx(line.quality["loss"].interval.value, rel=1e-5)
+
+
+def test_a_summary_of_nats_has_the_digits_that_its_interval_bears():
+    found = with_loss(fakes.report())
+    rows = [replace(r, kept=replace(r.kept, of="teacher", metric="accuracy")) for r in found.rows]
+    _, sentence = summarise_rows(rows, LOSS, "real")
+    assert re.search(r"Its loss is 0\.\d\d \[0\.\d\d, 0\.\d\d\] nats, [+−]?0\.\d+ \[.*\] nats against", sentence), (
+        sentence
+    )

@@ -74,6 +74,13 @@ def test_weights_are_counts_so_a_bootstrap_is_a_resampling():
         assert figures["macro_f1"][row] == pytest.approx(f1_score(gold, predicted, average="macro"))
 
 
+def test_samples_of_records_before_the_loss_are_scored_without_it():
+    samples, weights = draw(1, 20), np.ones((4, 20))
+    whole, older = (TASK.metrics(some, weights, LABELS) for some in (samples, samples[:, :2]))
+    assert list(older) == ["accuracy", "macro_f1"]
+    assert all((older[name] == whole[name]).all() for name in older)
+
+
 def test_every_declared_metric_is_computed_and_no_other():
     samples = {"rureviews": draw(1, 20), "sentiment": draw(1, 20), "texts": draw(1, 20)[:, :1]}
     for spec in harness_tasks():

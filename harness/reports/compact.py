@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.reports import format as fmt
-from harness.reports.escape import markdown
 from harness.reports.model import Absent, AxisValue, Compact, Place, Report, Row
 from harness.reports.quality import Scored, compared
-from harness.reports.tables import Content, Lines, Shown, metric_column, table
+from harness.reports.tables import Content, Lines, Shown, header, metric_column, table
 from harness.specs import Metric
 from harness.statistics import Interval, paired_difference
 from harness.suite.types import Grid, axis_text
@@ -106,7 +105,6 @@ def compact_tables(report: Report) -> Lines:
 
 def _shown(one: Compact, report: Report) -> Lines:
     metric = next(metric for metric in report.metrics if metric.name == one.metric)
-    unit = f", {metric.unit}" if metric.unit else ""
     across = [" · ".join(_value(*pair) for pair in zip(one.column_axes, column, strict=True)) for column in one.columns]
     flat = metric_column([place.interval for line in one.places for place in line], metric.unit)
     cells = iter(flat)
@@ -117,7 +115,8 @@ def _shown(one: Compact, report: Report) -> Lines:
     level = fmt.share(report.run["measure"]["confidence"])
     uncompressed = "" if "compress" in (*one.row_axes, *one.column_axes) else ", uncompressed rows"
     note = (
-        f"{markdown(metric.name)}{markdown(unit)} on test{uncompressed}, mean over seeds with its {level} interval. "
+        f"{header(f'{metric.name} on test', metric.unit, metric.higher_is_better)}{uncompressed}, mean over seeds with "
+        f"its {level} interval. "
         "Bold: the best of the column, and what a paired comparison does not tell from it."
     )
     align = "l" * len(one.row_axes) + "r" * len(across)

@@ -27,6 +27,7 @@ FEWEST = 3  # values of an axis that make a curve; of a training size two do
 SIZE = "task.limit"  # what a learning curve's axis sets
 WEIGHT = 0.8  # of the past in a smoothed loss
 POINTS = 2500  # of all losses of a picture, so that it stays small
+WARNED = ", lower is better"
 CRITICAL = "f1_critical"  # a task that has it names what must not be lost
 REQUEST = "request (text to answer, one at a time), ms, logarithmic"
 BATCH = "forward pass of one fixed batch, ms at the anchor's pace, logarithmic"
@@ -65,7 +66,8 @@ def file_name(name: str) -> str:
 
 
 def _titled(metric: Metric) -> str:
-    return metric.name + (f", {metric.unit}" if metric.unit else "")
+    """`accuracy, %`; `loss, nats, lower is better`."""
+    return metric.name + (f", {metric.unit}" if metric.unit else "") + ("" if metric.higher_is_better else WARNED)
 
 
 def _value(row: Row, metric: Metric) -> Interval | None:
@@ -109,6 +111,7 @@ def _time(report: Report, metric: Metric) -> Scatter | None:
         up=_titled(metric),
         points=tuple(points),
         key=_key(report),
+        higher_is_better=metric.higher_is_better,
     )
 
 
@@ -165,6 +168,7 @@ def _parameters(report: Report) -> list[Picture]:
             up=REQUEST if isinstance(batch, Absent) else BATCH,
             points=(*(_place(size, ms, rows) for (size, ms), rows in places.items()), *theirs),
             logarithmic=True,
+            higher_is_better=False,
         )
     ]
 
@@ -323,7 +327,7 @@ def _losses(report: Report) -> list[Picture]:
     note = f"thin: {raw}; bold: smoothed, {WEIGHT:g} of the past a point, bias-corrected"
     alt = f"{title}, first seed; {note}. Losses of different distillers are on scales of their own."
     shown_panels = tuple((name, tuple(losses)) for name, losses in panels.items())
-    return [Descent(name="loss", title=title, alt=alt, note=note, panels=shown_panels)]
+    return [Descent(name="training-loss", title=title, alt=alt, note=note, panels=shown_panels)]
 
 
 def _descent(course: Course, most: int) -> Losses:

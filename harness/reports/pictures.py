@@ -37,6 +37,7 @@ class Scatter(Picture):
     points: tuple[Point, ...]
     logarithmic: bool = False  # y, too
     key: str = ""  # what labels say where colours say the model
+    higher_is_better: bool = True  # y
 
 
 @dataclass(frozen=True, kw_only=True)

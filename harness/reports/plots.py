@@ -108,7 +108,7 @@ def _scatter(picture: Scatter, headline: str) -> Figure:
     for number, point in enumerate(picture.points):
         _mark(axes, point, colours.get(point.model, GREY), f"point-{number}")
     _point_legend(figure, picture, colours)
-    _labels(figure, axes, _told(picture.points), picture.points, colours)
+    _labels(figure, axes, _told(picture.points, picture.higher_is_better), picture.points, colours)
     return figure
 
 
@@ -152,15 +152,16 @@ def _point_legend(figure: Figure, picture: Scatter, colours: Mapping[str, str]) 
 # --------------------------------------------------------------------------------------------------------------- labels
 
 
-def _told(points: Sequence[Point]) -> list[Point]:
+def _told(points: Sequence[Point], higher_is_better: bool) -> list[Point]:
     """All; of very many those that nothing beats in both directions, and those that the report is about."""
     if len(points) <= LABELLED:
         return list(points)
-    return [p for p in points if p.telling or (p.ours and not any(_beats(o, p) for o in points if o.ours))]
+    sign = 1 if higher_is_better else -1
+    return [p for p in points if p.telling or (p.ours and not any(_beats(o, p, sign) for o in points if o.ours))]
 
 
-def _beats(one: Point, other: Point) -> bool:
-    return one.x.value <= other.x.value and one.y.value >= other.y.value and one != other
+def _beats(one: Point, other: Point, sign: int) -> bool:
+    return one.x.value <= other.x.value and sign * one.y.value >= sign * other.y.value and one != other
 
 
 def _labels(

@@ -274,7 +274,11 @@ class _Context:
         return quality.kept(self.scores(axes), self.scores(reference), of, metric, bars)
 
     def _reference(self, asked: Json) -> Axes | None:
-        return self._find({"model": asked["of"], "compress": "none"})
+        """The model's uncompressed row; of several the one that shares most with the anchor, the first of equals."""
+        wanted = {"model": asked["of"], "compress": "none"}.items()
+        found = [axes for axes in self.groups if wanted <= dict(axes).items()]
+        anchor = self.records.run["anchor"].items()
+        return max(found, key=lambda axes: len(dict(axes).items() & anchor), default=None)
 
     def _exchange(self, cells: Sequence[Json]) -> Exchange | Absent:
         """Against what the first retention is about, else against the anchor."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from harness.reports import format as fmt
 from harness.reports.escape import markdown
 from harness.reports.model import Absent, AxisValue, Report, Row
-from harness.reports.tables import Content, Lines, Shown, metric_column, section, table
+from harness.reports.tables import Content, Lines, Shown, header, metric_column, section, table
 from harness.specs import Metric
 
 PERCENT = "%"
@@ -29,7 +29,7 @@ def select_section(report: Report) -> Lines:
         for m in _shown(report, metric)
     ]
     whole = [[*line, *cells] for line, cells in zip(lines, zip(*tested, strict=True), strict=True)]
-    titles += [f"chosen, test {markdown(m.name)}, %" for m in _shown(report, metric)]
+    titles += [header(f"chosen, test {m.name}", m.unit, m.higher_is_better) for m in _shown(report, metric)]
     note = (
         f"{markdown(metric.name)} on dev, mean over seeds; bold: the best, the first of equals. The last columns: what "
         "was chosen so, on test. Nothing was chosen on test."

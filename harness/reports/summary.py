@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.reports.format import fixed, measured, ranged, share, times
+from harness.reports.format import decimals, fixed, half_width, measured, ranged, share, times
 from harness.reports.model import Absent, Bar, Kept, Ratio, Row
 from harness.specs import Metric
 from harness.statistics import Interval
@@ -57,13 +57,19 @@ def _besides(row: Row | None, metric: Metric) -> str:
     difference, interval = row.quality[metric.name].difference, row.quality[metric.name].interval
     if isinstance(difference, Absent) or isinstance(interval, Absent):
         return ""
-    points = " points" if metric.unit == "%" else ""
-    moved = ranged(_scaled(difference, metric), 1, signed=True)
+    points = " points" if metric.unit == "%" else f" {metric.unit}".rstrip()
+    moved = _digits(difference, metric, signed=True)
     return f" Its {metric.name} is {_shown(interval, metric)}, {moved}{points} against the anchor's."
 
 
 def _shown(interval: Interval, metric: Metric) -> str:
-    return f"{ranged(_scaled(interval, metric), 1)}{' %' if metric.unit == '%' else ''}"
+    return f"{_digits(interval, metric)}{f' {metric.unit}' if metric.unit else ''}"
+
+
+def _digits(interval: Interval, metric: Metric, signed: bool = False) -> str:
+    """A digit after the point of percents; of anything else what its interval bears."""
+    found = _scaled(interval, metric)
+    return ranged(found, 1 if metric.unit == "%" else decimals([half_width(found)]), signed)
 
 
 def _scaled(interval: Interval, metric: Metric) -> Interval:

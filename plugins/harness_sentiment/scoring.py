@@ -8,6 +8,8 @@ import numpy as np
 
 from harness import Facts, StageError
 
+_NO_LOSS = 2  # columns of samples of scoring version 1
+
 
 def to_samples(gold: Sequence[int | None], outputs: Sequence[np.ndarray], classes: int) -> np.ndarray:
     """Gold ids and logits, n × [C] → float64 [n, 3]: gold id, id of the largest logit (the first of equals), loss.
@@ -40,17 +42,20 @@ def weighted_metrics(samples: np.ndarray, weights: np.ndarray, classes: int) -> 
 
     F1 of a class is 2·tp / (gold + predicted); the macro mean is over the classes that occur in gold or predictions
     of the weighted sample, which is scikit-learn's `f1_score(average='macro')`. A row of zero weights gives nan.
+    Records of scoring version 1 have samples [n, 2] and no loss; their reports are made as they were.
     """
     weights = np.asarray(weights, dtype=np.float64)
     gold, predicted = _one_hot(samples[:, 0], classes), _one_hot(samples[:, 1], classes)  # [n, C]
     right = weights @ (gold * predicted)  # [r, C]
     ends = weights @ (gold + predicted)  # [r, C]
     f1 = np.divide(2 * right, ends, out=np.zeros_like(right), where=ends > 0)
-    return {
+    found = {
         "accuracy": _ratio(right.sum(axis=1), weights.sum(axis=1)),
         "macro_f1": _ratio(f1.sum(axis=1), (ends > 0).sum(axis=1).astype(np.float64)),
-        "loss": _ratio(weights @ samples[:, 2], weights.sum(axis=1)),
     }
+    if samples.shape[1] > _NO_LOSS:
+        found["loss"] = _ratio(weights @ samples[:, 2], weights.sum(axis=1))
+    return found
 
 
 def class_details(samples: np.ndarray, labels: tuple[str, ...]) -> Facts:
