@@ -482,6 +482,14 @@ def test_nats_are_no_percent_in_any_table():
     assert float(record["loss_nats"]) == pytest.approx(line.quality["loss"].interval.value, rel=1e-5)
 
 
+def test_the_legend_says_what_is_kept_of_a_loss():
+    found = with_loss(report())
+    rows = tuple(replace(r, kept=replace(r.kept, metric="loss")) for r in found.rows)
+    said = "Kept of loss: the reference's over the row's, because less is better."
+    assert said in render(replace(found, rows=rows))
+    assert said not in render(found)
+
+
 def test_a_summary_of_nats_has_the_digits_that_its_interval_bears():
     found = with_loss(fakes.report())
     rows = [replace(r, kept=replace(r.kept, of="teacher", metric="accuracy")) for r in found.rows]

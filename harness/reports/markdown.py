@@ -155,6 +155,9 @@ def _legend(report: Report) -> str:
             "× faster, measured beside the anchor at batch 1: request is text to answer, forward the model alone"
             f"{'' if several else ', of which the sentence above speaks'}; ≈ 1: no more than noise."
         )
+    less = {metric.name for metric in report.metrics if not metric.higher_is_better}
+    turned = sorted(less & {kept.metric for row in report.rows for kept in row.keeps})
+    parts += [f"Kept of {markdown(name)}: the reference's over the row's, because less is better." for name in turned]
     parts += explanations(report)
     parts.append("MiB: 2^20 bytes.")
     return " ".join(part for part in parts if part)
