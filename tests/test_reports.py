@@ -141,6 +141,13 @@ def test_what_training_cost_with_and_without_its_teachers():
     assert unknown == Absent("the training of teacher is in no cell of this run")
 
 
+def test_whose_seed_teachers_have_is_said_where_students_have_several():
+    said = "Teachers have their first seed"
+    assert said in part(render(report()), "Training")
+    untaught = [cell for cell in fakes.records().cells if cell["axes"]["model"] != "lstm-kd"]
+    assert said not in render(summarise(replace(fakes.records(), cells=untaught), REGISTRY))
+
+
 def test_the_resolving_power_is_that_of_a_paired_comparison():
     found = report()
     difference = [r.quality["accuracy"].difference for r in found.rows[1:]]
