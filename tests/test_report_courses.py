@@ -129,6 +129,9 @@ def test_two_training_sizes_are_a_curve_and_one_is_none():
     assert [len(line.xs) for line in picture(report(few), "by-limit").panels[0][1]] == [2] * 6
     one = [c for c in records().cells if c["axes"]["limit"] == 9000]
     assert pictures(report(one)) == []
+    model = next(iter(SHARES))
+    mixed = [c for c in records().cells if c["axes"]["limit"] == 9000 or c["axes"]["model"] != model]
+    assert model not in {line.model for line in picture(report(mixed), "by-limit").panels[0][1]}
 
 
 def test_learning_curves_are_of_the_studys_metrics():

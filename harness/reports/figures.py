@@ -256,10 +256,7 @@ def _along_axes(report: Report) -> list[Picture]:
 
 def _learning(rows: Sequence[Row], axis: str, metrics: Sequence[Metric]) -> Along | None:
     """What more training data buys: colours say the model, whatever else differs is another stroke."""
-    found = [row for row in rows if _number(row, axis) is not None]
-    if len({_number(row, axis) for row in found}) < 2:
-        return None
-    panels = tuple(panel for m in metrics if (panel := (_titled(m), _lines(found, axis, m), ()))[1])
+    panels = tuple(panel for m in metrics if (panel := (_titled(m), _curves(rows, axis, m), ()))[1])
     title = f"learning curves, {' and '.join(metric.name for metric in metrics)} on test"
     return (
         Along(
@@ -274,6 +271,11 @@ def _learning(rows: Sequence[Row], axis: str, metrics: Sequence[Metric]) -> Alon
         if panels
         else None
     )
+
+
+def _curves(rows: Sequence[Row], axis: str, metric: Metric) -> tuple[Line, ...]:
+    """The lines of at least two points: who was trained on one size has no curve."""
+    return tuple(line for line in _lines(rows, axis, metric) if len(line.xs) > 1)
 
 
 def _along(rows: Sequence[Row], axis: str, metrics: Sequence[Metric]) -> Along | None:

@@ -146,8 +146,8 @@ def training_section(report: Report) -> Lines:
         Shown(f"dev {markdown(report.primary.name)} by epoch{', %' if report.primary.unit == '%' else ''}"),
     ]
     taught = any(len(row.training.seconds) > 1 and row.training.teachers for row in trained_rows(report))
-    note = ["Teachers have their first seed, whatever the student's: intervals leave out what another would change.", ""]
-    return section("Training", table(headers, rows, "lllrrrrr"), note if taught else [], time_table(report))
+    note = "Teachers have their first seed, whatever the student's: intervals leave out what another would change."
+    return section("Training", table(headers, rows, "lllrrrrr"), [note, ""] if taught else [], time_table(report))
 
 
 def _trained(row: Row, report: Report) -> list[list[Content]]:
