@@ -263,6 +263,8 @@ def _unmeasured(planned: CellPlan, plan: Plan, outcomes: Mapping[str, Outcome]) 
     """Why the cell has no speed; empty when it has."""
     if plan.suite.measure.speed is None:
         return "speed is not measured in this suite"
+    if planned.skipped:
+        return planned.skipped
     if planned.measure is None:
         return "the anchor or this row's first seed failed"
     outcome = _outcome(planned.measure, outcomes)

@@ -10,6 +10,7 @@ import torch
 from toy_models import ToyStudent, toy_arrays, toy_bert
 
 from harness import CompressRequest, StageError
+from harness.records import read_records
 from harness_torch import plugin, runtime
 from harness_torch.cuda import Cuda
 from harness_torch.runtime import TorchRuntime, TorchSession
@@ -59,3 +60,36 @@ def test_without_a_gpu_cells_are_skipped_in_the_plan_and_artifacts_refused(tmp_p
     made(tmp_path)
     with pytest.raises(StageError, match="sees no GPU"):
         TorchRuntime().load(tmp_path / "out", ARTIFACT, ToyStudent(), threads=1)
+
+
+SUITE = """
+schema = 1
+[suite]
+name = "gpu"
+title = "A GPU beside the CPU"
+anchor = { model = "small", compress = "none" }
+[task]
+use = "rureviews"
+source = "bundled:harness_sentiment/data/sample"
+[models.small]
+use = "ngram"
+rows = 64
+width = 4
+train = { distil = "finetune", epochs = 1 }
+[chains]
+gpu = ["cuda"]
+[matrix]
+compress = ["none", "gpu"]
+[measure]
+speed = { workloads = ["single"], inputs = 2, blocks = 2, turn_ms = 1.0 }
+"""
+
+
+@pytest.mark.skipif(plugin.no_gpu() is None, reason="this machine has a GPU")
+def test_a_report_says_why_there_is_no_row_of_a_gpu(project):
+    project.write(SUITE, "gpu.toml")
+    project.harness("run", "gpu.toml")
+    cpu, gpu = read_records(project.folder / "reports" / "gpu.records.jsonl").cells
+    assert (cpu["status"], gpu["status"]) == ("ok", "skipped")
+    assert gpu["unmeasured"] == gpu["reason"]
+    assert "needs an NVIDIA GPU" in (project.folder / "reports" / "gpu.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from harness import CompressorSpec, Params, RuntimeSpec, hookimpl
 _DRIVER = Path("/dev/nvidiactl")  # stands on every machine whose NVIDIA driver runs
 
 
-def _no_gpu() -> str | None:
+def no_gpu() -> str | None:
     """Why a cell cannot run here, found without importing torch."""
     return None if _DRIVER.exists() else f"needs an NVIDIA GPU, and this machine has no driver of one ({_DRIVER})"
 
@@ -47,7 +47,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         consumes=("torch",),
         produces="torch-cuda",
         factory="harness_torch.cuda:Cuda",
-        supports=lambda student, head: _no_gpu(),
+        supports=lambda student, head: no_gpu(),
         isa_dependent=True,
         expects_change=False,
         libraries=("torch", "transformers"),
