@@ -25,4 +25,5 @@ class TrainParams(Params):
     freeze_embeddings: int = Field(default=0, ge=0)  # epochs at the start in which word embeddings stay as they are
     balance: bool = False  # draw windows with replacement, those with rare classes more often
     select: Literal["last", "best"] = "last"  # which epoch the cell uses; `best` by the primary metric on dev
+    eval_steps: int | None = Field(default=None, ge=1)  # judge dev after so many steps too, not only after each epoch
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

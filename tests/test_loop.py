@@ -399,6 +399,30 @@ def test_dev_is_judged_without_dropout_and_in_order(tmp_path):
             np.testing.assert_allclose(model(**arrays).logits[0].numpy(), answer, atol=1e-5)
 
 
+def test_dev_is_judged_inside_epochs_where_asked_and_training_stays_what_it_is(tmp_path):
+    expected, weights = undisturbed(tmp_path, dev=dev(), **EVERYTHING)
+    asked = {**EVERYTHING, "train": {**EVERYTHING["train"], "eval_steps": 3}}
+    made, saved = request(tmp_path / "judged", dev=dev(), **asked)
+    result = train(made)
+    assert [[step for step, _ in epoch["within"]] for epoch in result.epochs] == [[3, 6]] * 3
+    assert all(0 <= value <= 1 for epoch in result.epochs for _, value in epoch["within"])
+    plain = [{name: value for name, value in epoch.items() if name != "within"} for epoch in result.epochs]
+    assert without_seconds(dataclasses.replace(result, epochs=plain)) == without_seconds(expected)
+    assert all(same(saved[name], weights[name]) for name in weights)
+
+
+def test_the_last_step_is_judged_once(tmp_path):
+    judged = []
+    made, _ = request(
+        tmp_path,
+        train={"eval_steps": 2, "max_steps": 10},
+        dev=dev(score=lambda _: judged.append(1) or 0.5),
+    )
+    result = train(made)
+    assert [epoch["within"] for epoch in result.epochs] == [[[2, 0.5], [4, 0.5], [6, 0.5]], [[2, 0.5]]]
+    assert len(judged) == 6, "steps 2, 4, 6, 7 of the first epoch, 2 and 3 of the second"
+
+
 # --------------------------------------------------------------------------------------------------------- resuming
 
 
@@ -427,7 +451,7 @@ def without_seconds(result: LoopResult) -> dict:
 @pytest.mark.parametrize("state_seconds", [0.0, 1e9])  # state after every step; at the ends of epochs only
 @pytest.mark.parametrize("step", [1, 7, 8, 12, 21])
 def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, step, state_seconds, optimizer):
-    options = {**EVERYTHING, "train": {**EVERYTHING["train"], "optimizer": optimizer}}
+    options = {**EVERYTHING, "train": {**EVERYTHING["train"], "optimizer": optimizer, "eval_steps": 4}}
     expected, weights = undisturbed(tmp_path, dev=dev(), **options)
 
     def kill(at, total, loss, rate):

@@ -219,6 +219,39 @@ def test_final_and_peak_are_of_dev_and_end_with_the_rows_own_epoch():
     assert "dev: judged after each epoch" in text
 
 
+def inside(cells, models=tuple(SHARES)):
+    """As if dev had been judged in the middle of each epoch of these models, and had been best in the first one."""
+    return [
+        {
+            **c,
+            "train": [
+                {**s, "epochs": [{**e, "within": [[e["steps"] // 2, 0.9 / e["epoch"]]]} for e in s["epochs"]]}
+                for s in c["train"]
+            ],
+        }
+        if c["axes"]["model"] in models
+        else c
+        for c in cells
+    ]
+
+
+def test_a_peak_inside_an_epoch_is_seen_where_dev_was_judged_there():
+    cells = inside(records().cells)
+    text = render(report(cells, columns=["final", "peak"]))
+    main = tables(text)[0]
+    assert main[0][4:6] == ["dev accuracy, last epoch, % ↑", "dev accuracy, peak over steps, % ↑"]
+    shown = {(line[0], line[2], line[3]): line[4:6] for line in main[2:]}
+    assert shown["tiny", "2", "3000"] == ["58.3 (58.2–58.4)", "90.0"]
+    assert "dev: judged after each epoch, and inside the epochs too; mean" in text
+    ((_, lines, _),) = picture(report(cells, figures=["epochs"]), "epochs").panels
+    assert lines[0].xs == (0.5, 1.0, 1.5, 2.0)
+
+
+def test_models_that_were_judged_more_often_are_named():
+    cells = inside(records().cells, models=("tiny",))
+    assert "and inside the epochs of tiny too" in render(report(cells, columns=["peak"]))
+
+
 def test_a_model_that_was_not_judged_on_dev_says_so():
     cells = records().cells
     no_dev = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.reports import format as fmt
-from harness.reports.courses import last, over_seeds, peak
+from harness.reports.courses import judged_within, last, over_seeds, peak
 from harness.reports.escape import markdown
 from harness.reports.history import NOT_TRAINED
 from harness.reports.model import Absent, Figure, Report, Row, Theirs
@@ -74,9 +74,10 @@ def _column(name: str, report: Report) -> Column:
 
 
 def _on_dev(name: str, report: Report) -> Column:
-    """The primary metric after the last epoch, or the best that an epoch had; dev has no samples to resample."""
+    """The primary metric after the last epoch, or the best that was seen; dev has no samples to resample."""
     metric = report.primary
-    when = "last epoch" if name == "final" else "peak over epochs"
+    over = "steps" if any(map(judged_within, report.rows)) else "epochs"
+    when = "last epoch" if name == "final" else f"peak over {over}"
     title = header(f"dev {metric.name}, {when}", metric.unit, metric.higher_is_better)
     return title, [_over_seeds(row, last(row) if name == "final" else peak(row, metric), metric) for row in report.rows]
 
@@ -132,10 +133,19 @@ def explanations(report: Report) -> list[str]:
     """What the study's columns need to be read."""
     columns, parts = set(report.columns), []
     if columns & {"final", "peak"}:
-        parts.append("dev: judged after each epoch; mean over seeds, in parentheses the least and the most.")
+        parts.append(_when_judged(report.rows))
     if columns & {"tokens", "test_tokens"}:
         parts.append("Tokens: as the model's encoder cuts a text, special ones included; ×: times the anchor's.")
     return [*parts, extrapolation(report)]
+
+
+def _when_judged(rows: Sequence[Row]) -> str:
+    """A peak over more looks is higher by chance alone, so a reader must see who was judged how often."""
+    trained = {str(row.axes["model"]): judged_within(row) for row in rows if row.training.seconds}
+    within = [markdown(model) for model, inside in trained.items() if inside]
+    of = "" if len(within) == len(trained) else f" of {', '.join(within)}"
+    when = f"after each epoch, and inside the epochs{of} too" if within else "after each epoch"
+    return f"dev: judged {when}; mean over seeds, in parentheses the least and the most."
 
 
 def extrapolation(report: Report) -> str:

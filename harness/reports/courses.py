@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.reports import format as fmt
 from harness.reports.escape import markdown
@@ -48,22 +49,44 @@ def training_label(row: Row, leave_out: Iterable[str] = ("compress",)) -> str:
 
 def last(row: Row) -> list[float]:
     """The primary metric on dev after the row's last epoch, by seed; empty where it was not judged."""
-    return [values[-1] for values in _dev(row)]
+    return [course[-1][1] for course in _dev(row)]
 
 
 def peak(row: Row, metric: Metric) -> list[float]:
-    """The best that an epoch of the row's training had on dev, by seed."""
-    return [(max if metric.higher_is_better else min)(values) for values in _dev(row)]
+    """The best on dev whenever the row's training was judged, by seed."""
+    best = max if metric.higher_is_better else min
+    return [best(value for _, value in course) for course in _dev(row)]
 
 
-def dev_by_epoch(row: Row) -> list[Interval]:
-    """Dev after each epoch that all seeds have, its steps one after the other: mean, least and most over seeds."""
-    return [spread(values) for values in zip(*_dev(row), strict=False)]
+def judged_within(row: Row) -> bool:
+    """Whether dev was judged inside epochs too."""
+    return any(epoch.get("within") for steps in row.training.epochs.values() for step in steps for epoch in step)
 
 
-def _dev(row: Row) -> list[list[float]]:
-    found = [[epoch.get("dev") for step in steps for epoch in step] for steps in row.training.epochs.values()]
-    return [values for values in found if values and None not in values]
+def dev_course(row: Row) -> list[tuple[float, Interval]]:
+    """(epochs trained, dev: mean, least and most over seeds) for the times at which all seeds were judged.
+
+    Steps of a training follow each other.
+    """
+    courses = [dict(course) for course in _dev(row)]
+    shared = [at for at in courses[0] if all(at in course for course in courses)] if courses else []
+    return [(at, spread([course[at] for course in courses])) for at in shared]
+
+
+def _dev(row: Row) -> list[list[tuple[float, float]]]:
+    """[(epochs trained, dev), …] by seed; none of a seed that was not judged."""
+    found = [_course([epoch for step in steps for epoch in step]) for steps in row.training.epochs.values()]
+    return [course for course in found if course]
+
+
+def _course(epochs: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    if any(epoch.get("dev") is None for epoch in epochs):
+        return []
+    found: list[tuple[float, float]] = []
+    for number, epoch in enumerate(epochs):
+        found += [(number + step / epoch["steps"], dev) for step, dev in epoch.get("within") or []]
+        found.append((number + 1.0, epoch["dev"]))
+    return found
 
 
 def _epochs(row: Row) -> int:

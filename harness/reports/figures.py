@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import quote
 
 from harness.reports import format as fmt
-from harness.reports.courses import Time, dev_by_epoch, times, trained_rows, training_label
+from harness.reports.courses import Time, dev_course, times, trained_rows, training_label
 from harness.reports.escape import markdown
 from harness.reports.model import Absent, Course, Ranged, Report, Row, Theirs
 from harness.reports.pictures import Along, ByRow, Descent, Dots, Line, Losses, Picture, Point, Scatter
@@ -356,9 +356,10 @@ def _over_epochs(report: Report) -> list[Picture]:
     factor = 100 if metric.unit == "%" else 1
     lines = []
     for row in trained_rows(report, hidden):
-        ys = [Interval(factor * y.value, factor * y.low, factor * y.high) for y in dev_by_epoch(row)]
-        xs = tuple(float(number) for number in range(1, len(ys) + 1))
-        lines += [Line(training_label(row, hidden), xs, tuple(ys), str(row.axes.get("model")))] if ys else []
+        course = dev_course(row)
+        xs = tuple(at for at, _ in course)
+        ys = tuple(Interval(factor * y.value, factor * y.low, factor * y.high) for _, y in course)
+        lines += [Line(training_label(row, hidden), xs, ys, str(row.axes.get("model")))] if course else []
     if not any(len(line.xs) > 1 for line in lines):
         return []
     title = f"{metric.name} on dev over epochs"

@@ -44,7 +44,7 @@ _STATE = "state.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Dev:
-    """What an epoch is judged by. `score`: what was said about every dev window, in order → the primary metric."""
+    """What a model is judged by. `score`: what was said about every dev window, in order → the primary metric."""
 
     windows: Sequence[Encoded]
     score: Callable[[list[Any]], float]
@@ -84,7 +84,8 @@ class LoopResult:
 
     steps: int
     curve: dict[str, Any]  # per step: {"loss": […], "rate": […], "parts": {name: […]}}
-    epochs: list[dict[str, Any]]  # per epoch: {"epoch", "steps", "loss", "dev" (None without one), "seconds"}
+    epochs: list[dict[str, Any]]  # per epoch: {"epoch", "steps", "loss", "dev" (None without one), "seconds"}, and with
+    # `eval_steps` "within": [[step of the epoch, dev], …]
     best_epoch: int | None  # the first of the best on dev
 
 
@@ -117,7 +118,8 @@ class _Run:
         self.step = 0
         self.curve: dict[str, Any] = {"loss": [], "rate": [], "parts": {}}
         self.epochs: list[dict[str, Any]] = []
-        self.epoch_seconds = 0.0  # spent in the unfinished epoch, earlier processes included
+        self.epoch_seconds = 0.0  # spent on training in the unfinished epoch, earlier processes included
+        self.within: list[list[float]] = []  # of the unfinished epoch: [its step, dev]
 
     # -------------------------------------------------------------------------------------------------- one epoch
 
@@ -132,13 +134,15 @@ class _Run:
         self.clock = time.monotonic()
         for rows in batches[self.step - first : self.total - first]:
             self._train_on(rows)
+            self._judge_within(self.step - first)
             if time.monotonic() - self.clock > self.request.state_seconds:
                 self._write_state()
         seconds = self.epoch_seconds + time.monotonic() - self.clock
         losses = self.curve["loss"][first:]
         verdict = {"epoch": number, "steps": len(losses), "loss": float(np.mean(losses)), "dev": self._judge()}
-        self.epochs.append({**verdict, "seconds": round(seconds, 3)})
-        self.epoch_seconds, self.clock = 0.0, time.monotonic()
+        within = {"within": self.within} if self._judges_within else {}
+        self.epochs.append({**verdict, "seconds": round(seconds, 3), **within})
+        self.epoch_seconds, self.within, self.clock = 0.0, [], time.monotonic()
         self._keep(number)
         self._write_state()
 
@@ -210,6 +214,19 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------------- judging, keeping
 
+    @property
+    def _judges_within(self) -> bool:
+        return self.request.dev is not None and self.request.train.eval_steps is not None
+
+    def _judge_within(self, step: int) -> None:
+        """After every so many steps of an epoch, the clock standing; its last step is judged with the epoch."""
+        last = step == min(self.per_epoch, self.total - len(self.epochs) * self.per_epoch)
+        if self._judges_within and not last and step % cast("int", self.request.train.eval_steps) == 0:
+            self.epoch_seconds += time.monotonic() - self.clock
+            self.within.append([step, cast("float", self._judge())])
+            self.model.train()
+            self.clock = time.monotonic()
+
     def _judge(self) -> float | None:
         dev = self.request.dev
         if dev is None:
@@ -266,6 +283,7 @@ class _Run:
             "curve": self.curve,
             "epochs": self.epochs,
             "epoch_seconds": self.epoch_seconds,
+            "within": self.within,
             "scaler": scaler.state_dict() if scaler else None,
         }
         moments = optimizer_state(self.whole, self.optimizer.optimizer)
@@ -285,7 +303,7 @@ class _Run:
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(notes["scaler"])
         self.step, self.curve, self.epochs = notes["step"], notes["curve"], notes["epochs"]
-        self.epoch_seconds = notes["epoch_seconds"]
+        self.epoch_seconds, self.within = notes["epoch_seconds"], notes["within"]
 
 
 def _whole(request: LoopRequest) -> nn.Module:
