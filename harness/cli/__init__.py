@@ -19,6 +19,7 @@ COMMANDS = {
     "doctor": "Check this machine, the plugins, the offline roots and the store.",
     "cache": "Look after the store.",
     "new": "Write a suite for your own data.",
+    "plugin": "Write a plugin, and check that it keeps its contract.",
 }
 
 EPILOG = """\b
