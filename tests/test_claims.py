@@ -151,6 +151,25 @@ def test_sizes_and_times_of_random_weights_are_judged():
         ).verdict == ("supported")
 
 
+def test_training_times_are_compared_over_seeds():
+    found = claimed(row=STUDENT, than=TEACHER, quantity="training", ratio_at_least=0.5)
+    rows = [next(r for r in report().rows if r.axes == axes) for axes in (STUDENT, TEACHER)]
+    mine, other = ([*one.training.seconds.values()] for one in rows)
+    assert (found.found.low, found.found.high) == (min(mine) / max(other), max(mine) / min(other))
+    assert found.found.low < found.found.value < found.found.high
+    assert (found.quantity, found.verdict) == ("× longer, training", "supported")
+
+
+def test_a_training_that_was_not_is_not_judged():
+    records = fakes.records(
+        claims=[
+            {"text": "t", "source": "s", "row": STUDENT, "than": TEACHER, "quantity": "training", "ratio_at_least": 1}
+        ]
+    )
+    untrained = change(records, STUDENT, train=[], distil=[])
+    assert "not trained" in summarise(untrained, REGISTRY).claims[0].verdict
+
+
 def test_a_row_that_was_not_measured_is_not_judged():
     records = change(fakes.records(claims=[{**HALF, "ratio_at_least": 1}]), INT8, measure=None)
     assert summarise(records, REGISTRY).claims[0].verdict == "not judged: not both rows were measured"

@@ -213,7 +213,7 @@ BARS = "'difference_above', 'difference_at_least', 'difference_at_most', 'differ
          "Did you mean 'Their CNN'? Known: 'Their CNN'"),
         ('than = "Their CNN"\n', "", "than: required key is missing: a claim that is judged needs it"),
         ('"accuracy"', '"acuracy"', "quantity: 'acuracy' is not a quantity. Did you mean 'accuracy'? Known: "
-         "'accuracy', 'forward', 'macro_f1', 'parameters', 'request', 'size'"),
+         "'accuracy', 'forward', 'macro_f1', 'parameters', 'request', 'size', 'training'"),
         ("difference_at_least = 1.0\n", "", f"expected exactly one of {BARS}, found none"),
         ("difference_at_least = 1.0\n", "difference_at_least = 1.0\nwithin = 2\n", f"expected exactly one of {BARS}, "
          "found 'difference_at_least', 'within'"),

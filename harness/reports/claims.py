@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.reports.courses import spread
 from harness.reports.model import Absent, Claim, Ranged, Row, Theirs
 from harness.reports.published import REHEARSAL
 from harness.reports.quality import Scored, compared
@@ -13,7 +14,7 @@ from harness.reports.study import find, millions, named
 from harness.reports.tables import scaled
 from harness.specs import Metric
 from harness.statistics import Interval, paired_difference, paired_ratio
-from harness.suite.types import BARS, TIMES
+from harness.suite.types import BARS, TIMES, TRAINING
 
 Json = Mapping[str, Any]
 Side = Row | Theirs
@@ -94,6 +95,8 @@ def _shown(quantity: str, bar: str, metrics: Mapping[str, Metric]) -> str:
     ratio = bar.startswith("ratio")
     if quantity in TIMES:
         return f"× faster, {quantity}"
+    if quantity == TRAINING:
+        return "× longer, training"
     if quantity in _SIZES:
         _, unit, times = _SIZES[quantity]
         return f"{times}, {quantity}" if ratio else f"Δ {quantity}, {unit}"
@@ -104,7 +107,7 @@ def _shown(quantity: str, bar: str, metrics: Mapping[str, Metric]) -> str:
 
 def _found(document: Json, quantity: str, bar: str, evidence: Evidence) -> Ranged:
     """What is compared with the bar, in the bar's unit; why there is nothing to compare."""
-    quality = quantity not in (*TIMES, *_SIZES)
+    quality = quantity not in (*TIMES, TRAINING, *_SIZES)
     if evidence.foreign and (quality or evidence.foreign == REHEARSAL):
         return Absent(evidence.foreign)
     row, than = (_side(document[key], evidence) for key in ("row", "than"))
@@ -116,6 +119,8 @@ def _found(document: Json, quantity: str, bar: str, evidence: Evidence) -> Range
 def _between(row: Side, than: Side, quantity: str, bar: str, evidence: Evidence) -> Ranged:
     if quantity in TIMES:
         return _time(row, than, quantity, evidence)
+    if quantity == TRAINING:
+        return _apart(_trained(row), _trained(than), ratio=True)
     if quantity in _SIZES:
         return _size(row, than, quantity, bar)
     return _quality(row, than, quantity, bar, evidence)
@@ -133,6 +138,13 @@ def _time(row: Side, than: Side, kind: str, evidence: Evidence) -> Ranged:
     if isinstance(row, Row) and isinstance(than, Row):
         return evidence.faster(kind, row, than)
     return Absent("times of other hardware")
+
+
+def _trained(side: Side) -> Ranged:
+    """Seconds of a row's own steps: mean, least and most over seeds."""
+    if isinstance(side, Theirs):
+        return Absent("times of other hardware")
+    return spread([*side.training.seconds.values()]) if side.training.seconds else Absent(f"{side.label}: not trained")
 
 
 def _size(row: Side, than: Side, quantity: str, bar: str) -> Ranged:
@@ -169,7 +181,7 @@ def _published(side: Theirs, name: str) -> Ranged:
 
 
 def _apart(one: Ranged, other: Ranged, *, ratio: bool) -> Ranged:
-    """Difference or quotient of figures that are not paired: at most one of them is uncertain."""
+    """Difference or quotient of figures that are not paired, the widest that their intervals allow."""
     if isinstance(one, Absent) or isinstance(other, Absent):
         return one if isinstance(one, Absent) else other
     if not ratio:

@@ -13,7 +13,7 @@ from harness.suite.grid import grid_faults
 from harness.suite.locate import Loc
 from harness.suite.problems import not_among, typed, unknown_key, words
 from harness.suite.schema import ClaimTable, GridTable, PublishedTable, ReportTable, StudyTable
-from harness.suite.types import BARS, COLUMNS, DRAWN, FIGURES, QUANTITIES, REMARKS, TIMES, AxisValue, Grid
+from harness.suite.types import BARS, COLUMNS, DRAWN, FIGURES, QUANTITIES, REMARKS, TIMES, TRAINING, AxisValue, Grid
 
 SMALLEST, LARGEST = 1e-9, 1e12  # of a published figure: beyond them nothing can be drawn
 _WORDS = ("split", "metric", "hardware")
@@ -134,7 +134,7 @@ def _check_quantity(reader: Reader, quantity: str | None, bars: Sequence[str], l
     if quantity is not None and names.metrics is not None and quantity not in known:
         reader.problems.at_value((*loc, "quantity"), not_among(quantity, "a quantity", known))
     for bar in bars:
-        if quantity in TIMES and not bar.startswith("ratio"):
+        if quantity in (*TIMES, TRAINING) and not bar.startswith("ratio"):
             message = f"times are compared as ratios: write {choices(BARS[:2])} instead"
             reader.problems.at_key((*loc, bar), message)
 

@@ -23,7 +23,8 @@ FIGURES = (  # of [[published]]
 )  # fmt: skip
 REMARKS = ("note", "split", "metric", "hardware", "training")  # of [[published]], in words
 TIMES = ("request", "forward")  # of [[claims]]
-QUANTITIES = (*TIMES, "size", "parameters")  # of [[claims]]
+TRAINING = "training"  # of [[claims]]: how long it took
+QUANTITIES = (*TIMES, TRAINING, "size", "parameters")  # of [[claims]]
 BARS = (
     "ratio_at_least",
     "ratio_at_most",
