@@ -16,7 +16,8 @@ import pytest
 import report_fakes as fakes
 from report_fakes import change, entity_report, part, row, tables
 
-from harness.records import PLAIN, _items, _packed, _quality, read_records, read_samples, with_earlier
+from harness.records import PLAIN, packed, read_records, read_samples, with_earlier
+from harness.records.making import _items, _quality
 from harness.reports import json_report, render, summarise, to_csv
 from harness.reports.claims import verdict
 from harness.reports.critical import exchange, types
@@ -307,8 +308,8 @@ def test_an_axis_that_a_claim_leaves_open_is_said():
 
 @pytest.mark.parametrize("values", [np.arange(12).reshape(6, 2), np.linspace(0, 1, 8).reshape(4, 2)])
 def test_packed_samples_come_back_as_they_were(values):
-    packed = json.loads(json.dumps(_packed(values)))
-    assert np.array_equal(read_samples(packed), values.astype(np.float64))
+    held = json.loads(json.dumps(packed(values)))
+    assert np.array_equal(read_samples(held), values.astype(np.float64))
     assert np.array_equal(read_samples(values.tolist()), values.astype(np.float64))
 
 
@@ -322,7 +323,7 @@ TYPE = "packed samples are of type .*, expected 'i' or 'f'"
         ({"zlib": "AAAA"}, "packed samples cannot be unpacked: "),
         ({"zlib": "é"}, "ASCII"),
         ({"zlib": None}, "packed samples cannot be unpacked: "),
-        ({"zlib": _packed(np.arange(3)[:, None])["zlib"][:-8]}, "hold .* bytes, their shape .* takes 96"),
+        ({"zlib": packed(np.arange(3)[:, None])["zlib"][:-8]}, "hold .* bytes, their shape .* takes 96"),
         ({"shape": [9, 9]}, r"hold 96 bytes, their shape \[9, 9\] takes 648"),
         ({"shape": [5, 2]}, r"hold more than 80 bytes, their shape \[5, 2\] takes 80"),
         *(({"shape": shape}, SHAPE) for shape in (
@@ -333,14 +334,14 @@ TYPE = "packed samples are of type .*, expected 'i' or 'f'"
 )  # fmt: skip
 def test_packed_samples_that_are_broken_are_refused(change_, said):
     with pytest.raises(ValueError, match=said):
-        read_samples({**_packed(np.arange(12).reshape(6, 2)), **change_})
+        read_samples({**packed(np.arange(12).reshape(6, 2)), **change_})
 
 
 @pytest.mark.parametrize("missing", ["type", "shape", "zlib"])
 def test_packed_samples_of_which_a_part_is_missing_are_refused(missing):
-    packed = {name: value for name, value in _packed(np.arange(12).reshape(6, 2)).items() if name != missing}
+    held = {name: value for name, value in packed(np.arange(12).reshape(6, 2)).items() if name != missing}
     with pytest.raises(ValueError, match="packed samples"):
-        read_samples(packed)
+        read_samples(held)
 
 
 @pytest.mark.parametrize("shape", [[0, 5], [6, 2]])
@@ -381,7 +382,7 @@ def test_what_a_score_found_is_recorded_and_what_there_was_to_find_once(tmp_path
 def test_packed_and_plain_samples_make_one_report():
     records = fakes.entity_records()
     cells = [
-        {**c, "quality": {**c["quality"], "samples": _packed(np.asarray(c["quality"]["samples"]))}}
+        {**c, "quality": {**c["quality"], "samples": packed(np.asarray(c["quality"]["samples"]))}}
         for c in records.cells
     ]
     assert render(summarised(replace(records, cells=cells))) == render(entity_report())

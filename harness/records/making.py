@@ -1,85 +1,27 @@
-"""What a run leaves behind: one JSON document per line, from which every report is made.
-
-Lines of `<suite>.records.jsonl`, all with `schema` and `kind`:
-`run` (one, first), `measurement` (one per measured group, raw samples included), `cell` (one per cell, with its
-per-example samples, training curve, compressor facts, sizes and the keys of its stages).
-"""
+"""Collecting a run's record from its plan, its outcomes and the store; nothing is computed here."""
 
 from __future__ import annotations
 
-import json
-import math
 import shlex
 import subprocess
-import zlib
-from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from harness.data import read_examples, read_json, read_meta
-from harness.errors import HarnessError, SuiteError
 from harness.keys import Ref, digest, written
 from harness.plan import CellPlan, Plan, suite_digest
 from harness.plugins import Registry
+from harness.records.document import SCHEMA, Json, Records
+from harness.records.samples import PLAIN, packed
 from harness.runner import Outcome
-from harness.store import Store, write_atomic
+from harness.store import Store
 from harness.suite.bind import bind
 
-SCHEMA = 1
 POINTS = 200  # of a training curve
-PLAIN = 50_000  # per-example figures that a cell holds as lists; more are packed
-MOST = 1 << 25  # per-example figures that are unpacked: a record may come from anybody
-PACKED = {"i": "<i8", "f": "<f8"}  # types of packed figures
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Records:
-    """A run's record, read or just made. `measurements` by stage key."""
-
-    run: Json
-    measurements: Mapping[str, Json] = field(default_factory=dict)
-    cells: Sequence[Json] = ()
-
-    def lines(self) -> Iterator[str]:
-        """The documents as JSON lines."""
-        for document in (self.run, *self.measurements.values(), *self.cells):
-            yield json.dumps(document, ensure_ascii=False, sort_keys=True, allow_nan=False)
-
-    def write(self, path: Path) -> None:
-        """Replace the file in one step."""
-        write_atomic(path, "".join(f"{line}\n" for line in self.lines()))
-
-
-def read_records(path: Path) -> Records:
-    """Read a record. HarnessError with what to do when it is missing, newer, older, broken or not a record."""
-    try:
-        documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        msg = f"{path}: no record to report from ({error.strerror}); run the suite first"
-        raise SuiteError(msg) from error
-    except (ValueError, RecursionError) as error:
-        msg = f"{path}: not a record: {error}. Run the suite again to write a new one"
-        raise HarnessError(msg) from error
-    if not documents or not all(isinstance(d, dict) and "kind" in d for d in documents):
-        msg = f"{path}: not a record: every line must be a JSON object with a kind"
-        raise HarnessError(msg)
-    versions = {document.get("schema") for document in documents}
-    if versions != {SCHEMA}:
-        msg = f"{path}: schema {sorted(map(str, versions))}, this version reads {SCHEMA}. Run the suite again"
-        raise HarnessError(msg)
-    kinds: dict[str, list[Json]] = {"run": [], "measurement": [], "cell": []}
-    for document in documents:
-        kinds.setdefault(str(document["kind"]), []).append(document)
-    if len(kinds["run"]) != 1:
-        msg = f"{path}: {len(kinds['run'])} lines of kind 'run', expected 1"
-        raise HarnessError(msg)
-    return Records(kinds["run"][0], {m["key"]: m for m in kinds["measurement"]}, kinds["cell"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,49 +228,9 @@ def _quality(key: str, store: Store) -> Json:
         "metrics": score["metrics"],
         "details": score["details"],
         "examples": digest(score["ids"]),  # which ones, by the ids in the run's task.data
-        "samples": plain.tolist() if plain.size <= PLAIN else _packed(plain),
+        "samples": plain.tolist() if plain.size <= PLAIN else packed(plain),
         **({"found": np.packbits(np.load(found, allow_pickle=False)).tobytes().hex()} if found.exists() else {}),
     }
-
-
-def _packed(samples: np.ndarray) -> Json:
-    """int64 or float64: counts of spans are mostly zeros, and take a fiftieth of their bytes as text."""
-    data = b64encode(zlib.compress(samples.astype(samples.dtype.newbyteorder("<")).tobytes())).decode()
-    return {"shape": list(samples.shape), "type": samples.dtype.kind, "zlib": data}
-
-
-def read_samples(recorded: Any) -> np.ndarray:
-    """The samples of a cell's quality, as lists or packed → float64 [n, k]. ValueError when they are neither."""
-    if not isinstance(recorded, dict):
-        return np.asarray(recorded, dtype=np.float64)
-    kind, shape = recorded.get("type"), recorded.get("shape")
-    if kind not in list(PACKED):
-        msg = f"packed samples are of type {kind!r}, expected {' or '.join(map(repr, PACKED))}"
-        raise ValueError(msg)
-    if not isinstance(shape, list) or not _is_shape(shape):
-        msg = f"packed samples have the shape {shape!r}, expected [examples, figures], at most {MOST:,} in all"
-        raise ValueError(msg)
-    size = 8 * math.prod(shape)
-    data = _inflated(recorded.get("zlib"), size)
-    if len(data) != size:
-        held = f"{len(data):,}" if len(data) < size else f"more than {size:,}"
-        msg = f"packed samples hold {held} bytes, their shape {shape} takes {size:,}"
-        raise ValueError(msg)
-    return np.frombuffer(data, dtype=PACKED[kind]).reshape(shape).astype(np.float64)
-
-
-def _is_shape(shape: list[Any]) -> bool:
-    """Is it [n, k], neither of them 0?"""
-    return len(shape) == 2 and all(type(n) is int and n > 0 for n in shape) and math.prod(shape) <= MOST
-
-
-def _inflated(text: Any, size: int) -> bytes:
-    """At most one byte more than `size`, however much the text would become. ValueError when it is not packed."""
-    try:
-        return zlib.decompressobj().decompress(b64decode(text), size + 1)
-    except (TypeError, zlib.error) as error:
-        msg = f"packed samples cannot be unpacked: {error}"
-        raise ValueError(msg) from error
 
 
 def _dev(key: str | None, store: Store) -> Json | None:

@@ -1,0 +1,11 @@
+"""What a run leaves behind: what a record is, reading one that may come from anybody, making one."""
+
+from harness.records.document import SCHEMA, Json, Records
+from harness.records.making import RunFacts, commit, make_records, with_earlier
+from harness.records.reading import Line, read_records, scan
+from harness.records.samples import MOST, PLAIN, packed, read_samples
+
+__all__ = [
+    "MOST", "PLAIN", "SCHEMA", "Json", "Line", "Records", "RunFacts", "commit", "make_records", "packed",
+    "read_records", "read_samples", "scan", "with_earlier",
+]  # fmt: skip
