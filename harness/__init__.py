@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         TaskSpec,
     )
     from harness.text import TokenizerEncoder, padding_id, read_tokenizer, save_encoder, train_wordpiece
-    from harness.weights import load_pretrained, parameter_facts, save_pretrained
+    from harness.weights import all_tensors, empty_model, fill_model, load_pretrained, parameter_facts, save_pretrained
 
 __version__ = "0.1.0"
 
@@ -54,7 +54,7 @@ _ERRORS = ("AssetError", "HarnessError", "PluginError", "StageError", "SuiteErro
 _HOOKS = ("hookimpl",)
 _READING = ("TABLE_SUFFIXES", "Row", "Table", "choose_files", "read_table", "read_utf8", "role_of")
 _TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
-_WEIGHTS = ("load_pretrained", "parameter_facts", "save_pretrained")
+_WEIGHTS = ("all_tensors", "empty_model", "fill_model", "load_pretrained", "parameter_facts", "save_pretrained")
 _MODULES = {
     **dict.fromkeys(_ERRORS, "errors"),
     **dict.fromkeys(_HOOKS, "hookspecs"),
@@ -104,9 +104,12 @@ __all__ = [
     "Task",
     "TaskSpec",
     "TokenizerEncoder",
+    "all_tensors",
     "choices",
     "choose_files",
     "did_you_mean",
+    "empty_model",
+    "fill_model",
     "hookimpl",
     "load_pretrained",
     "padding_id",

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import AssetError
-from harness.specs import Facts
+from harness.specs import Facts, Head
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+_AUTO: dict[Head, str] = {
+    "sequence": "AutoModelForSequenceClassification",
+    "token": "AutoModelForTokenClassification",
+    "nested-token": "AutoModelForTokenClassification",
+    "span": "AutoModelForQuestionAnswering",
+}
 
 
 def parameter_facts(model: torch.nn.Module) -> Facts:
@@ -68,3 +75,44 @@ def save_pretrained(model: PreTrainedModel, folder: Path) -> None:
     """`config.json` and one `model.safetensors`."""
     with _quiet():
         model.save_pretrained(folder, max_shard_size="1000GB")
+
+
+def empty_model(folder: Path, head: Head, **options: Any) -> torch.nn.Module:
+    """The architecture that an artifact's `config.json` describes, with no memory behind its tensors.
+
+    For compressors that store weights in a way of their own: change modules, then `fill_model`. The student's module
+    must have been imported, so that the Auto classes know its config; `options` go to `from_config`.
+    """
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    auto: Any = getattr(transformers, _AUTO[head])
+    with torch.device("meta"):
+        model: torch.nn.Module = auto.from_config(config, trust_remote_code=False, **options)
+    return model
+
+
+def all_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name, those too that a state dict leaves out."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def fill_model(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put a tensor behind every name of an empty model. ValueError where names, shapes or types differ."""
+    from torch import nn
+
+    places = all_tensors(model)
+    for name, tensor in tensors.items():
+        slot = places.get(name)
+        if slot is None or (slot.shape, slot.dtype) != (tensor.shape, tensor.dtype):
+            expected = "nothing" if slot is None else f"{tuple(slot.shape)} {slot.dtype}"
+            msg = f"'{name}' is {tuple(tensor.shape)} {tensor.dtype}; {expected} was expected"
+            raise ValueError(msg)
+        path, _, key = name.rpartition(".")
+        value = nn.Parameter(tensor, requires_grad=False) if isinstance(slot, nn.Parameter) else tensor
+        setattr(model.get_submodule(path), key, value)
+    missing = [name for name, tensor in all_tensors(model).items() if tensor.is_meta]
+    if missing:
+        msg = f"{len(missing)} tensors are missing, '{missing[0]}' among them"
+        raise ValueError(msg)

@@ -18,14 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.ao.nn.quantized import dynamic
-from transformers import (
-    AutoConfig,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-)
 
-from harness import Head, StageError, choices
+from harness import Head, StageError, all_tensors, choices, empty_model, fill_model
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -34,12 +28,6 @@ KINDS: dict[str, type[nn.Module]] = {"Linear": nn.Linear, "LSTM": nn.LSTM}
 _LINEAR: Any = dynamic.Linear  # torch.ao has no annotations
 _LSTM: Any = dynamic.LSTM
 _ENGINES = ("x86", "fbgemm", "onednn", "qnnpack")  # fastest first
-_AUTO: dict[Head, Any] = {
-    "sequence": AutoModelForSequenceClassification,
-    "token": AutoModelForTokenClassification,
-    "nested-token": AutoModelForTokenClassification,
-    "span": AutoModelForQuestionAnswering,
-}
 
 
 def use_engine() -> str:
@@ -67,8 +55,7 @@ def quiet_torch_ao() -> Iterator[None]:
 
 def save(model: nn.Module, modules: Mapping[str, str], folder: Path) -> dict[str, torch.Tensor]:
     """Write tensors and description of a quantized model; `modules`: name → kind. Returns the tensors."""
-    plain = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    stored = {name: tensor.detach().clone().contiguous() for name, tensor in plain.items()}
+    stored = {name: tensor.detach().clone().contiguous() for name, tensor in all_tensors(model).items()}
     for name in modules:
         stored.update(_taken_apart(name, model.get_submodule(name)))
     save_file(stored, folder / WEIGHTS)
@@ -107,17 +94,15 @@ def rebuild(folder: Path, head: Head) -> nn.Module:
     use_engine()
     description, stored = _read(folder)
     try:
-        model = _skeleton(folder, head, description["attention"])
+        attention = description["attention"]
+        model = empty_model(folder, head, **({} if attention is None else {"attn_implementation": attention}))
         with quiet_torch_ao():
             for name, kind in description["modules"].items():
                 model.set_submodule(name, _put_together(model.get_submodule(name), name, kind, stored))
-        places = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        for name, tensor in stored.items():
-            _assign(model, name, places.get(name), tensor)
+        fill_model(model, stored)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         msg = f"{folder}: the int8 model does not fit its own config.json: {error}"
         raise StageError(msg) from error
-    _check_complete(model, folder)
     return model.eval()
 
 
@@ -128,15 +113,6 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     except Exception as error:  # safetensors' own error has no public base
         msg = f"{folder}: not an int8 model: {error}"
         raise StageError(msg) from error
-
-
-def _skeleton(folder: Path, head: Head, attention: str | None) -> nn.Module:
-    """The architecture with no memory behind its parameters."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    chosen = {} if attention is None else {"attn_implementation": attention}
-    with torch.device("meta"):
-        model: nn.Module = _AUTO[head].from_config(config, trust_remote_code=False, **chosen)
-    return model
 
 
 def _put_together(plain: Any, name: str, kind: str, stored: dict[str, torch.Tensor]) -> nn.Module:
@@ -168,22 +144,3 @@ def _taken(key: str, shape: torch.Size, stored: dict[str, torch.Tensor]) -> torc
         return torch._make_per_tensor_quantized_tensor(values, float(scale), int(zero))  # noqa: SLF001
     # No public function makes a quantized tensor from integers: the public ones start from floats.
     return torch._make_per_channel_quantized_tensor(values, scale.double(), zero.long(), 0)  # noqa: SLF001
-
-
-def _assign(model: nn.Module, name: str, slot: torch.Tensor | None, tensor: torch.Tensor) -> None:
-    """Put a tensor where the skeleton has a parameter or a buffer of that name, shape and type."""
-    if slot is None or (slot.shape, slot.dtype) != (tensor.shape, tensor.dtype):
-        expected = "nothing" if slot is None else f"{tuple(slot.shape)} {slot.dtype}"
-        msg = f"'{name}' is {tuple(tensor.shape)} {tensor.dtype}; {expected} was expected"
-        raise ValueError(msg)
-    path, _, key = name.rpartition(".")
-    value = nn.Parameter(tensor, requires_grad=False) if isinstance(slot, nn.Parameter) else tensor
-    setattr(model.get_submodule(path), key, value)
-
-
-def _check_complete(model: nn.Module, folder: Path) -> None:
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    missing = [name for name, tensor in tensors.items() if tensor.is_meta]
-    if missing:
-        msg = f"{folder}: {len(missing)} tensors are missing from {WEIGHTS}, '{missing[0]}' among them."
-        raise StageError(msg)
