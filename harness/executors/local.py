@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.executors import Event
+from harness.executors.running import environment
 from harness.keys import Stage
 from harness.store import Store
 
@@ -49,21 +50,12 @@ class LocalExecutor:
             return
 
     def _start(self) -> _Worker:
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": str(self.threads),
-            "MKL_NUM_THREADS": str(self.threads),
-            "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_OFFLINE": "1",  # assets were resolved by the plan; no stage reaches for the network
-            "HF_DATASETS_OFFLINE": "1",
-            "PYTHONUNBUFFERED": "1",
-        }
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.executors.worker", str(os.getpid())],  # -P: no code from here
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file(),
-            env=environment,
+            env={**os.environ, **environment(self.threads), "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl-C reaches the runner alone, which then stops its workers
         )
         assert process.stdout is not None  # noqa: S101 - opened as a pipe above

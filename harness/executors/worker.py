@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from harness.errors import HarnessError
+from harness.executors.running import run_stage
 from harness.keys import stage_from_json
 from harness.lifeline import die_with_parent
 from harness.plugins import Registry, load_registry
-from harness.stages import execute, work_for
 from harness.store import Store
 
 _PROGRESS_EVERY = 0.2  # seconds
@@ -62,22 +59,9 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 def _run(job: dict[str, Any], registry: Registry, wire: TextIO) -> dict[str, Any]:
     stage = stage_from_json(job["stage"])
-    store = Store(Path(job["store"]))
-    started, cpu = time.monotonic(), time.process_time()
-    try:
-        with store.stage(stage.key) as out:
-            work = work_for(stage, store, out, registry, int(job["threads"]), _reporter(wire, stage.key))
-            facts = execute(work)
-            seconds = time.monotonic() - started
-            facts = {**facts, "cpu_seconds": round(time.process_time() - cpu, 3), "threads": work.threads}
-            store.publish(stage, out, facts, seconds, datetime.now(UTC).isoformat(timespec="seconds"))
-        shutil.rmtree(work.scratch, ignore_errors=True)  # only now: until here a kill resumes in the middle
-    except HarnessError as error:
-        return {"kind": "failed", "key": stage.key, "reason": str(error), "exit_code": error.exit_code}
-    except Exception as error:
-        traceback.print_exc()
-        return {"kind": "failed", "key": stage.key, "reason": f"{type(error).__name__}: {error}"}
-    return {"kind": "done", "key": stage.key, "seconds": seconds}
+    report = _reporter(wire, stage.key)
+    event = run_stage(stage, Store(Path(job["store"])), int(job["threads"]), report, registry)
+    return {name: value for name, value in asdict(event).items() if name != "log"}  # which the runner's side knows
 
 
 def _reporter(wire: TextIO, key: str) -> Callable[[int, int, str], None]:
