@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from harness.reports import format as fmt
 from harness.reports.columns import Column, explanations, outsider_cells, outsiders, study_columns
 from harness.reports.compact import compact_tables
-from harness.reports.comparing import claims_section, published_section
 from harness.reports.costs import size_section, speed_section
 from harness.reports.critical import exchange_section, type_section
 from harness.reports.escape import markdown
@@ -18,6 +17,7 @@ from harness.reports.model import Absent, Kept, Report, Row
 from harness.reports.problems import problem_line, problems_section
 from harness.reports.results import class_section, quality_section, slice_section
 from harness.reports.selecting import select_section
+from harness.reports.study_sections import claims_section, published_section
 from harness.reports.tables import (
     Content,
     Lines,
