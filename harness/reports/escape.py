@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
-LONGEST = 400  # characters of any one text in a report
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_JOINERS = "\u200c\u200d"  # Indic scripts and emoji need them
+from harness.plain import plain
+
+__all__ = ["code", "csv_text", "markdown", "plain"]
 # Brackets are harmless until what follows makes them a link, a reference, its definition or a footnote; underscores
 # inside words always are. Signs and numbers mean something at the beginning of a block.
 _MARKUP = re.compile(r"[\\`*|~$]|\](?=[(\[:])|\[(?=\^)|(?<![^\W_])_|_(?![^\W_])|^(?:[#+=-]|\d+(?=[.)](?:\s|$)))")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def plain(text: object, longest: int = LONGEST) -> str:
-    """One printable line: no control, ANSI or bidirectional characters, no lone surrogates, at most `longest` long."""
-    line = " ".join("".join(map(_visible, _ANSI.sub("", str(text)))).split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def markdown(text: object) -> str:
@@ -40,19 +33,6 @@ def csv_text(text: object) -> str:
     """The text as one that no spreadsheet takes for a formula: a leading apostrophe where it could be one."""
     line = plain(text)
     return f"'{line}" if line.startswith(_FORMULA) else line
-
-
-def _visible(character: str) -> str:
-    """White space → a space, what cannot be seen or stored → nothing."""
-    if character.isspace():
-        return " "
-    hidden = unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character not in _JOINERS
-    return "" if hidden or _is_no_character(ord(character)) else character
-
-
-def _is_no_character(code: int) -> bool:
-    """Code points that are no characters and never will be: XML does not allow them."""
-    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def _backslashed(found: re.Match[str]) -> str:

@@ -1,0 +1,29 @@
+"""Text of third parties made harmless: one printable line of a sensible length."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST = 400  # characters of any one text in a report or a reason
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_JOINERS = "\u200c\u200d"  # Indic scripts and emoji need them
+
+
+def plain(text: object, longest: int = LONGEST) -> str:
+    """One printable line: no control, ANSI or bidirectional characters, no lone surrogates, at most `longest` long."""
+    line = " ".join("".join(map(_visible, _ANSI.sub("", str(text)))).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _visible(character: str) -> str:
+    """White space → a space, what cannot be seen or stored → nothing."""
+    if character.isspace():
+        return " "
+    hidden = unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character not in _JOINERS
+    return "" if hidden or _is_no_character(ord(character)) else character
+
+
+def _is_no_character(code: int) -> bool:
+    """Code points that are no characters and never will be: XML does not allow them."""
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
