@@ -247,6 +247,26 @@ def test_a_peak_inside_an_epoch_is_seen_where_dev_was_judged_there():
     assert lines[0].xs == (0.5, 1.0, 1.5, 2.0)
 
 
+def test_an_axis_of_many_steps_has_few_ticks():
+    cells = inside(records().cells)
+    often = [
+        {
+            **c,
+            "train": [
+                {**s, "epochs": [{**e, "within": [[n, 0.5] for n in range(1, e["steps"])]} for e in s["epochs"]]}
+                for s in c["train"]
+            ],
+        }
+        for c in cells
+    ]
+    found = report(often, figures=["epochs"])
+    ((_, lines, _),) = picture(found, "epochs").panels
+    assert max(len(line.xs) for line in lines) > 40
+    drawn = draw(found)["epochs"]
+    ticks = [e for e in ET.fromstring(drawn).iter(f"{SVG}g") if e.get("id", "").startswith("xtick_")]
+    assert 2 <= len(ticks) <= 16
+
+
 def test_models_that_were_judged_more_often_are_named():
     cells = inside(records().cells, models=("tiny",))
     assert "and inside the epochs of tiny too" in render(report(cells, columns=["peak"]))

@@ -23,6 +23,7 @@ from harness.reports.pictures import Along, ByRow, Descent, Dots, Line, Losses, 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f5539")  # told apart by most eyes
 MARKS = ("o", "D", "s", "^", "v", "P", "X")
 GREY, FAINT = "#666666", "#e8e8e8"
+MARKED = 16  # values of an axis, and points of a line; where there are more, neither has marks of its own
 LABELLED = 30  # points; where there are more, only those are labelled that say something
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -301,12 +302,15 @@ def _looks_by_model(models: Mapping[str, str]) -> dict[str, dict[str, str]]:
 def _curve(axes: Axes, line: Line, look: Mapping[str, Any], gid: str) -> Line2D:
     bounds = [y.low for y in line.ys], [y.high for y in line.ys]
     axes.fill_between(line.xs, *bounds, color=look["color"], alpha=0.12, lw=0, gid=f"{gid}-band")
-    (drawn,) = axes.plot(line.xs, [y.value for y in line.ys], ms=5, lw=1.5, gid=gid, **look)
+    size = 5 if len(line.xs) <= MARKED else 0
+    (drawn,) = axes.plot(line.xs, [y.value for y in line.ys], ms=size, lw=1.5, gid=gid, **look)
     return drawn
 
 
 def _numbers(axes: Axes, xs: Sequence[float], logarithmic: bool = False) -> None:
-    """Ticks at the axis' own values; logarithmic where they span decades."""
+    """Ticks at the axis' own values, where these are few; logarithmic where they span decades."""
+    if len(xs) > MARKED and not logarithmic:
+        return
     if xs[0] > 0 and (logarithmic or xs[-1] / xs[0] >= 50):
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
