@@ -24,6 +24,7 @@ from harness.suite.references import (
     check_formats,
     check_retention,
     find_anchor,
+    read_limits,
     read_measure,
     read_select,
 )
@@ -40,6 +41,7 @@ _SECTIONS = (
     "chains",
     "matrix",
     "measure",
+    "limits",
     "select",
     "report",
     "published",
@@ -146,7 +148,7 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
     data, models, chains = read_data(reader), read_models(reader, spec), read_chains(reader)
     names = _chain_names(reader)
     matrix = read_matrix(reader, names)
-    measure = read_measure(reader, spec)
+    measure, limits = read_measure(reader, spec), read_limits(reader)
     select = read_select(reader, spec, matrix.axes if matrix else None)
     axes = {axis: values for axis, values in matrix.axes.items() if axis != "seed"} if matrix else None
     study = read_study(reader, spec, axes, names)
@@ -167,6 +169,7 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
         sets=matrix.sets,
         cells=(),
         measure=measure,
+        limits=limits,
         select=select,
         columns=study.columns,
         figures=study.figures,

@@ -12,12 +12,13 @@ from harness.suite.components import Reader, fit, misfit
 from harness.suite.locate import Loc
 from harness.suite.matrix import no_value, same
 from harness.suite.problems import Problems, not_among, typed
-from harness.suite.schema import EnergyTable, MeasureTable, RetentionTable, SelectTable, SpeedTable
+from harness.suite.schema import EnergyTable, LimitsTable, MeasureTable, RetentionTable, SelectTable, SpeedTable
 from harness.suite.types import (
     AxisValue,
     Cell,
     EnergyConfig,
     FixedConfig,
+    Limits,
     MeasureConfig,
     ModelConfig,
     Retention,
@@ -89,6 +90,15 @@ def read_measure(reader: Reader, task: TaskSpec | None) -> MeasureConfig:
     retention = _retentions(reader, table.retention, task)
     energy = _energy(reader, table.energy, speed)
     return MeasureConfig(speed=speed, energy=energy, retention=retention, confidence=table.confidence)
+
+
+def read_limits(reader: Reader) -> Limits:
+    """`[limits]`, flat: `train.minutes`."""
+    table = reader.problems.check(LimitsTable, reader.document.get("limits", {}), ("limits",))
+    found = table.model_dump(exclude_none=True) if table else {}
+    own = {name: value for name, value in found.items() if not isinstance(value, dict)}
+    kinds = {kind: value for kind, value in found.items() if isinstance(value, dict)}
+    return Limits({**own, **{f"{kind}.{name}": n for kind, value in kinds.items() for name, n in value.items()}})
 
 
 def read_select(reader: Reader, task: TaskSpec | None, axes: Mapping[str, Sequence[AxisValue]] | None) -> Select | None:

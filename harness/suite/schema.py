@@ -198,6 +198,26 @@ class MeasureTable(Params):
     confidence: float = Field(default=MeasureConfig.confidence, gt=0, lt=1)
 
 
+class LimitTable(Params):
+    """What one attempt at a stage may take: minutes by the clock, MiB of memory of all its processes together."""
+
+    minutes: float | None = Field(default=None, gt=0)
+    memory_mib: float | None = Field(default=None, gt=0)
+
+
+class LimitsTable(LimitTable):
+    """`[limits]`: for all stages, and for kinds of them."""
+
+    prepare: LimitTable | None = None
+    build: LimitTable | None = None
+    train: LimitTable | None = None
+    predict: LimitTable | None = None
+    compress: LimitTable | None = None
+    score: LimitTable | None = None
+    floor: LimitTable | None = None
+    measure: LimitTable | None = None
+
+
 class SelectTable(Params):
     """`[select]`: the value of an axis that is chosen on dev, for every combination of the others."""
 

@@ -135,6 +135,26 @@ class MeasureConfig:
     confidence: float = 0.95
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A figure of `[limits]`, and the key that sets it: `limits.minutes`, `limits.train.minutes`."""
+
+    value: float
+    key: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`[limits]`: what one attempt at a stage may take, by what is written: `minutes`, `train.memory_mib`."""
+
+    written: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, kind: str, what: str) -> Limit | None:
+        """The kind's own figure, else that of all kinds; None: no limit. `what`: "minutes" or "memory_mib"."""
+        key = next((key for key in (f"{kind}.{what}", what) if key in self.written), None)
+        return Limit(self.written[key], f"limits.{key}") if key else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Select:
     """Which value of an axis is best on dev, by a metric of the task, among rows that differ in nothing else."""
@@ -198,6 +218,7 @@ class Suite:
     sets: Mapping[str, str]  # axis → "train.beta", "train.tune.beta", "task.max_length", "model.hidden_size"
     cells: tuple[Cell, ...]  # expanded, excluded, included, in order
     measure: MeasureConfig
+    limits: Limits = field(default_factory=Limits)
     select: Select | None = None
     columns: tuple[str, ...] = ()  # of [report]: the first of the main table
     figures: tuple[str, ...] = ()  # of [report]: some of `DRAWN`
