@@ -18,6 +18,7 @@ from harness.plugins import Registry
 from harness.records.document import SCHEMA, Json, Records
 from harness.records.samples import PLAIN, packed
 from harness.runner import Outcome
+from harness.specs import AHEAD
 from harness.store import Store
 from harness.suite.bind import bind
 
@@ -100,8 +101,10 @@ def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts, scored: 
             "head": task.head,
             "summary": task.summary,
             "max_length": suite.task.max_length,
+            "doc_stride": suite.task.doc_stride,
             "source": suite.task.source,
             "default_source": task.default_source,
+            "scoring_version": task.scoring_version,
             "metrics": [asdict(metric) for metric in task.metrics],
             "data": [
                 {**data, **_items(scored.get(str(data.get("examples"))), store, task.private_text)}
@@ -138,8 +141,11 @@ def _data(plan: Plan, store: Store) -> list[Json]:
 
 
 def _tested(folder: Path) -> Json:
-    ids = [example["id"] for example in read_examples(folder)]
-    return {"examples": digest(ids), "ids": ids}
+    """Which examples were scored; `contents` tells revisions apart whose ids are the same."""
+    examples = read_examples(folder)
+    ids = [example["id"] for example in examples]
+    contents = digest([{name: value for name, value in one.items() if name != AHEAD} for one in examples])
+    return {"examples": digest(ids), "contents": contents, "ids": ids}
 
 
 def _items(score: str | None, store: Store, private: bool) -> Json:
