@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.errors import AssetError, HarnessError, PluginError, StageError, SuiteError, choices, did_you_mean
+    from harness.executors import Event, Executor, local_executor
+    from harness.executors.running import run_stage, stage_environment
     from harness.hookspecs import hookimpl
+    from harness.keys import Stage, stage_from_json
     from harness.reading import TABLE_SUFFIXES, Row, Table, choose_files, read_table, read_utf8, role_of
     from harness.specs import (
         AHEAD,
@@ -26,11 +29,18 @@ if TYPE_CHECKING:
         Encoded,
         Encoder,
         Example,
+        ExecutorRequest,
+        ExecutorSpec,
         Facts,
         Head,
         Metric,
+        Notice,
+        Observer,
+        ObserverSpec,
         Params,
         Prepared,
+        Reporter,
+        ReporterSpec,
         Role,
         Runtime,
         RuntimeSpec,
@@ -51,14 +61,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ERRORS = ("AssetError", "HarnessError", "PluginError", "StageError", "SuiteError", "choices", "did_you_mean")
+_EXECUTORS = ("Event", "Executor", "local_executor")
 _HOOKS = ("hookimpl",)
+_KEYS = ("Stage", "stage_from_json")
 _READING = ("TABLE_SUFFIXES", "Row", "Table", "choose_files", "read_table", "read_utf8", "role_of")
+_RUNNING = ("run_stage", "stage_environment")
 _TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
 _WEIGHTS = ("all_tensors", "empty_model", "fill_model", "load_pretrained", "parameter_facts", "save_pretrained")
 _MODULES = {
     **dict.fromkeys(_ERRORS, "errors"),
+    **dict.fromkeys(_EXECUTORS, "executors"),
     **dict.fromkeys(_HOOKS, "hookspecs"),
+    **dict.fromkeys(_KEYS, "keys"),
     **dict.fromkeys(_READING, "reading"),
+    **dict.fromkeys(_RUNNING, "executors.running"),
     **dict.fromkeys(_TEXT, "text"),
     **dict.fromkeys(_WEIGHTS, "weights"),
 }
@@ -78,14 +94,23 @@ __all__ = [
     "DistillerSpec",
     "Encoded",
     "Encoder",
+    "Event",
     "Example",
+    "Executor",
+    "ExecutorRequest",
+    "ExecutorSpec",
     "Facts",
     "HarnessError",
     "Head",
     "Metric",
+    "Notice",
+    "Observer",
+    "ObserverSpec",
     "Params",
     "PluginError",
     "Prepared",
+    "Reporter",
+    "ReporterSpec",
     "Role",
     "Row",
     "Runtime",
@@ -94,6 +119,7 @@ __all__ = [
     "SlowTask",
     "Source",
     "SpanOutput",
+    "Stage",
     "StageError",
     "StatefulDistiller",
     "StatesSession",
@@ -112,14 +138,18 @@ __all__ = [
     "fill_model",
     "hookimpl",
     "load_pretrained",
+    "local_executor",
     "padding_id",
     "parameter_facts",
     "read_table",
     "read_tokenizer",
     "read_utf8",
     "role_of",
+    "run_stage",
     "save_encoder",
     "save_pretrained",
+    "stage_environment",
+    "stage_from_json",
     "train_wordpiece",
 ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -11,8 +13,20 @@ from typing import Any, TypeVar
 import pluggy
 
 from harness import hookspecs
-from harness.errors import PluginError, choices, did_you_mean
-from harness.specs import CompressorSpec, DistillerSpec, RuntimeSpec, Spec, StudentSpec, Task, TaskSpec
+from harness.errors import PluginError, choices, did_you_mean, printable
+from harness.specs import (
+    CompressorSpec,
+    DistillerSpec,
+    ExecutorSpec,
+    ObserverSpec,
+    Params,
+    ReporterSpec,
+    RuntimeSpec,
+    Spec,
+    StudentSpec,
+    Task,
+    TaskSpec,
+)
 
 GROUP = "harness"
 HOOKS: Mapping[str, type[Spec]] = {
@@ -21,10 +35,14 @@ HOOKS: Mapping[str, type[Spec]] = {
     "harness_distillers": DistillerSpec,
     "harness_compressors": CompressorSpec,
     "harness_runtimes": RuntimeSpec,
+    "harness_executors": ExecutorSpec,
+    "harness_reporters": ReporterSpec,
+    "harness_observers": ObserverSpec,
 }
 KINDS = tuple(spec.kind for spec in HOOKS.values())
 S = TypeVar("S", bound=Spec)
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+LINE = 200  # characters of a summary or a reference
 
 
 @dataclass(frozen=True)
@@ -103,6 +121,18 @@ class Registry:
         """The compressor of that name."""
         return _as(CompressorSpec, self.get("compressor", name))
 
+    def executor(self, name: str) -> ExecutorSpec:
+        """The executor of that name."""
+        return _as(ExecutorSpec, self.get("executor", name))
+
+    def reporter(self, name: str) -> ReporterSpec:
+        """The reporter of that name."""
+        return _as(ReporterSpec, self.get("reporter", name))
+
+    def observer(self, name: str) -> ObserverSpec:
+        """The observer of that name."""
+        return _as(ObserverSpec, self.get("observer", name))
+
     def runtime_for(self, format_: str) -> RuntimeSpec:
         """The one runtime that loads the format. PluginError when there is none, or more than one."""
         runtimes = [e for e in self.components.get("runtime", ()) if format_ in _as(RuntimeSpec, e.spec).formats]
@@ -124,19 +154,20 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     manager.add_hookspecs(hookspecs)
     providers: dict[str, Provider] = {}
     broken: dict[str, str] = {}
-    for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: (p.value, p.name)):
-        provider = _provider(point)
-        try:
-            module = point.load()
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is data, whatever a plugin has to say
+        for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: (p.value, p.name)):
+            provider = _provider(point)
             key = f"{provider.distribution}:{point.name}"
-            manager.register(module, name=key)
-            providers[key] = provider
-            _refuse_unknown_hooks(manager, module)
-        except (Exception, SystemExit) as error:
-            broken[f"{provider} ({point.name})"] = _reason(error)
-            if manager.get_plugin(f"{provider.distribution}:{point.name}"):
-                manager.unregister(name=f"{provider.distribution}:{point.name}")
-    return _collect(manager, providers, broken)
+            try:
+                module = point.load()
+                manager.register(module, name=key)
+                providers[key] = provider
+                _refuse_slips(manager, module)
+            except (Exception, SystemExit) as error:
+                broken[f"{provider} ({point.name})"] = _reason(error)
+                if manager.get_plugin(key):
+                    manager.unregister(name=key)
+        return _collect(manager, providers, broken)
 
 
 def build_registry(specs: Sequence[Spec], distribution: str = "test", version: str = "0") -> Registry:
@@ -151,13 +182,22 @@ def _provider(point: EntryPoint) -> Provider:
 
 
 def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # its own text is what is broken
+        text = type(error).__name__
+    return printable(text.splitlines()[0][:300])
 
 
-def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: Any) -> None:
+def _refuse_slips(manager: pluggy.PluginManager, module: Any) -> None:
+    """PluginError for hooks that would never be called: of another name, or not marked as hooks."""
     for name in dir(module):
-        if manager.parse_hookimpl_opts(module, name) is not None and name not in HOOKS:
+        marked = manager.parse_hookimpl_opts(module, name) is not None
+        if marked and name not in HOOKS:
             msg = f"implements unknown hook '{name}'.{did_you_mean(name, HOOKS)}"
+            raise PluginError(msg)
+        if name in HOOKS and not marked:
+            msg = f"'{name}' is not marked as a hook: write @harness.hookimpl above it"
             raise PluginError(msg)
 
 
@@ -167,18 +207,45 @@ def _collect(manager: pluggy.PluginManager, providers: Mapping[str, Provider], b
         for impl in getattr(manager.hook, hook).get_hookimpls():
             provider = providers[impl.plugin_name]
             try:
-                found += [Registered(_checked(spec, kind), provider) for spec in impl.function()]
+                found += _yielded(impl.function(), kind, provider, found)
             except (Exception, SystemExit) as error:
-                broken[f"{provider} ({impl.plugin_name.partition(':')[2]})"] = f"{hook}: {_reason(error)}"
+                who, why = f"{provider} ({impl.plugin_name.partition(':')[2]})", f"{hook}: {_reason(error)}"
+                broken[who] = f"{broken[who]}; {why}" if who in broken else why
     return Registry(_by_kind(found), broken)
+
+
+def _yielded(
+    specs: Iterable[Any], kind: type[Spec], provider: Provider, earlier: Sequence[Registered]
+) -> list[Registered]:
+    """All that a hook yields, or nothing of it. PluginError where one distribution has a name twice."""
+    names = {entry.full_name for entry in earlier if entry.spec.kind == kind.kind}
+    found: list[Registered] = []
+    for spec in specs:
+        entry = Registered(_checked(spec, kind), provider)
+        if entry.full_name in names:
+            msg = f"two of its {kind.kind}s are called '{spec.name}'; give one of them another name"
+            raise PluginError(msg)
+        names.add(entry.full_name)
+        found.append(entry)
+    return found
 
 
 def _checked(spec: Any, kind: type[Spec]) -> Spec:
     if not isinstance(spec, kind):
         msg = f"yielded {type(spec).__name__}, expected {kind.__name__}"
         raise PluginError(msg)
-    if not _NAME.fullmatch(spec.name):
-        msg = f"name {spec.name!r} is not allowed: lower-case letters, digits, '-' and '_' only"
+    if not (isinstance(spec.name, str) and _NAME.fullmatch(spec.name)):
+        msg = (
+            f"name {str(spec.name)[:80]!r} is not allowed: lower-case letters, digits, '-' and '_' only, "
+            "a letter or digit first, at most 64 of them"
+        )
+        raise PluginError(msg)
+    for field_, text in (("summary", spec.summary), ("reference", spec.reference)):
+        if not (isinstance(text, str) and text.isprintable() and len(text) <= LINE):
+            msg = f"{field_} of '{spec.name}' is {str(text)[:80]!r}: one printable line of at most {LINE} characters"
+            raise PluginError(msg)
+    if not (isinstance(spec.params, type) and issubclass(spec.params, Params)):
+        msg = f"params of '{spec.name}' are {spec.params!r}, expected a class derived from harness.Params"
         raise PluginError(msg)
     return spec
 

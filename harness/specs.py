@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from harness.executors import Event, Executor
+    from harness.reports.model import Report
+    from harness.store import Store
+
 Head = Literal["sequence", "token", "nested-token", "span"]
 Role = Literal["train", "dev", "test", "transfer"]
 Example = dict[str, Any]  # {"id": str, ...}: one JSON object, the fields are the task's own
@@ -46,7 +50,8 @@ class Spec:
     name: str  # lower case, digits, '-', '_'
     summary: str  # one line, shown by `harness list`
     version: int  # bumped when results change
-    factory: str  # "package.module:attribute", called without arguments; a task's is called with its params
+    factory: str  # "package.module:attribute", called without arguments; a task's, reporter's and observer's with its
+    # params, an executor's with its `ExecutorRequest`
     params: type[Params] = Params
     execution_only: frozenset[str] = frozenset()  # params that cannot change a result; left out of keys
     libraries: tuple[str, ...] = ()  # distributions whose version can change a result; part of the key
@@ -158,6 +163,44 @@ class RuntimeSpec(Spec):
 
     formats: tuple[str, ...]
     gives_states: bool = False  # do its sessions take `states`?
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorSpec(Spec):
+    """Somewhere to run stages. Stages answer the same wherever they run: an executor is part of no key."""
+
+    kind: ClassVar[str] = "executor"
+
+    interactive: bool = False  # stages may talk to the person at this terminal: nothing is drawn over what they say
+
+    def make(self, request: ExecutorRequest) -> Executor:
+        """Import the factory and start the executor."""
+        made: Executor = load_object(self.factory)(request)
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReporterSpec(Spec):
+    """Turns a report into files."""
+
+    kind: ClassVar[str] = "reporter"
+
+    def make(self, params: Params) -> Reporter:
+        """Import the factory and make the reporter with its params."""
+        made: Reporter = load_object(self.factory)(params)
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObserverSpec(Spec):
+    """Is told what happens in a run, and can neither change nor fail it."""
+
+    kind: ClassVar[str] = "observer"
+
+    def make(self, params: Params) -> Observer:
+        """Import the factory and make the observer with its params."""
+        made: Observer = load_object(self.factory)(params)
+        return made
 
 
 # ---------------------------------------------------------------------------------------------- what factories return
@@ -392,6 +435,55 @@ class Runtime(Protocol):
 
     def load(self, folder: Path, artifact: Mapping[str, Any], student: Student | None, threads: int) -> Session:
         """`student` is the loaded factory for torch formats, None otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorRequest:
+    """What an executor is made with."""
+
+    store: Store  # inputs are there, results go there; `store.root` is its folder
+    capacity: int  # stages at once that the person asked for, or the machine has room for
+    threads: int  # of each stage; one that is exclusive gets threads × capacity
+    params: Any
+    progress: Callable[[Event], None]  # for those that work inside `wait`: tells progress at once, from that thread
+
+
+class Reporter(Protocol):
+    """Report in, files out. Writes nothing itself."""
+
+    def files(self, report: Report, name: str) -> Mapping[str, str | bytes]:
+        """File name → content. Names begin with `name`, which is the record's and holds the run's mode.
+
+        The same report gives the same bytes. Names and texts in a report are third parties': escape them.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """What an observer is told. Fields that say nothing about `what` are empty."""
+
+    what: Literal["run-started", "stage-started", "stage-progress", "stage-finished", "run-finished"]
+    time: str  # ISO 8601, UTC
+    label: str = ""  # of the stage, for people; of a run: the suite's name and mode
+    key: str = ""  # of the stage
+    kind: str = ""  # of the stage: "train", "compress", …
+    done: int = 0  # progress: so many of `total`
+    total: int = 0
+    note: str = ""
+    status: str = ""  # of a stage: ok, cached, failed, not run; of a run: ok, failed, interrupted, error
+    seconds: float = 0.0  # that the stage or the run took
+    reason: str = ""  # why it failed or did not run
+    facts: Facts = field(default_factory=dict)  # of a run: command, cells, stages, store
+
+
+class Observer(Protocol):
+    """Is told of a run in a thread of its own, one notice after another.
+
+    What it raises drops it and nothing else. It may fall behind by a while, not for ever: `harness/observing.py`.
+    """
+
+    def notice(self, notice: Notice) -> None:
+        """Take note. The last one is `run-finished`, also of a run that is interrupted."""
 
 
 def load_object(path: str) -> Any:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.keys import Stage
+
+if TYPE_CHECKING:
+    from harness.specs import ExecutorRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +27,24 @@ class Event:
 
 
 class Executor(Protocol):
-    """Somewhere to run stages."""
+    """Somewhere to run stages. A stage that fails, or whose worker dies, is an event; nothing here raises for it."""
 
-    capacity: int
+    @property
+    def capacity(self) -> int:
+        """How many stages it takes at once now; at least 1, read before each `submit`, may change between two."""
 
     def submit(self, stage: Stage) -> None:
-        """Start a stage; called only while fewer than `capacity` run."""
+        """Start a stage whose inputs are in the store; called only while fewer than `capacity` run."""
 
     def wait(self, timeout: float) -> list[Event]:
         """What happened; blocks for at most `timeout` seconds when nothing did."""
 
     def close(self) -> None:
         """Stop everything that still runs, at once."""
+
+
+def local_executor(request: ExecutorRequest) -> Executor:
+    """Worker processes on this machine."""
+    from harness.executors.local import LocalExecutor
+
+    return LocalExecutor(request.store, request.capacity, request.threads)

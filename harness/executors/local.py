@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.executors import Event
-from harness.executors.running import environment
+from harness.executors.running import stage_environment
 from harness.keys import Stage
 from harness.store import Store
 
@@ -55,7 +55,7 @@ class LocalExecutor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file(),
-            env={**os.environ, **environment(self.threads), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **stage_environment(self.threads), "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl-C reaches the runner alone, which then stops its workers
         )
         assert process.stdout is not None  # noqa: S101 - opened as a pipe above

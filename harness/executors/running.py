@@ -47,7 +47,7 @@ def run_stage(
     return Event(kind="done", key=stage.key, seconds=seconds)
 
 
-def environment(threads: int) -> Mapping[str, str]:
+def stage_environment(threads: int) -> Mapping[str, str]:
     """Variables under which stages run with so many threads."""
     return {
         "OMP_NUM_THREADS": str(threads),

@@ -1,0 +1,1 @@
+"""Where stages run: worker processes, or this one."""
