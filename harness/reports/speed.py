@@ -41,7 +41,7 @@ def speed(
     result = subject(document, name)
     if result["status"] != "ok":
         return unmeasured(Absent(f"not measured: {result['reason']}"))
-    ratios = {kind: _ratio(document, name, kind, floors[kind], confidence) for kind in KINDS}
+    ratios = {kind: ratio(document, name, kind, floors[kind], confidence) for kind in KINDS}
     requests = result["workloads"].get("single", {}).get("requests", {}).get("request_ms", [])
     return Speed(
         measurement=measurement,
@@ -95,10 +95,11 @@ def measurement(document: Json, name: str, rows: Sequence[str], floors: Mapping[
 
 def floors(document: Json, confidence: float) -> dict[str, Figure]:
     """By how much the anchor's ratio to its own twin may be off, by kind of time."""
-    return {kind: _floor(document, kind, confidence) for kind in KINDS}
+    return {kind: floor(document, kind, confidence) for kind in KINDS}
 
 
-def _floor(document: Json, kind: str, confidence: float) -> Figure:
+def floor(document: Json, kind: str, confidence: float) -> Figure:
+    """By how much the anchor's ratio of one kind to its own twin may be off, or why that is not known."""
     anchor, twin = document["anchor"], document["twin"]
     if twin["status"] != "ok":
         return Absent(f"the anchor's twin was not measured: {twin['reason']}")
@@ -178,19 +179,25 @@ def _times(result: Json, kind: str) -> list[float]:
     return list(result.get("workloads", {}).get(workload, {}).get(column, []))
 
 
-def _ratio(document: Json, name: str, kind: str, noise: Figure, confidence: float) -> Ratio:
+def ratio(document: Json, name: str, kind: str, noise: Figure, confidence: float) -> Ratio:
+    """How many times the anchor's speed a subject of a measurement has. `noise`: the floor of that kind."""
     anchor, row = _times(document["anchor"], kind), _times(subject(document, name), kind)
     if not anchor or not row:
         return Ratio(interval=_unasked(kind))
     if name == "anchor":
         return Ratio(interval=Interval(1.0, 1.0, 1.0))
     found = median_ratio(anchor, row, confidence=confidence)
-    floor = noise if isinstance(noise, float) else 0.0
+    least = noise if isinstance(noise, float) else 0.0
     return Ratio(
         interval=found,
-        noise=isinstance(noise, float) and is_noise(found, floor),
-        resolved=floor <= LOUDEST and found.high <= WIDEST * found.low,
+        noise=isinstance(noise, float) and is_noise(found, least),
+        resolved=least <= LOUDEST and found.high <= WIDEST * found.low,
     )
+
+
+def mean(document: Json, name: str, kind: str, confidence: float) -> Ranged:
+    """A subject's mean time of one kind, ms."""
+    return _mean(_times(subject(document, name), kind), confidence)
 
 
 def faster(
