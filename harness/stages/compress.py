@@ -51,7 +51,7 @@ def run(work: Work) -> Facts:
     )
     for name, asset in work.options["assets"].items():
         check_unchanged(work, name, asset)
-    _copy_encoder(source, out)
+    copy_encoder(source, out)
     after = Artifact(**{**before.__dict__, "format": spec.produces})
     after.write(out)
     compressed = load_answerer(out, task, work.registry, work.threads)
@@ -63,7 +63,8 @@ def _unasked(name: str) -> Iterator[str]:
     raise StageError(msg)
 
 
-def _copy_encoder(source: Path, out: Path) -> None:
+def copy_encoder(source: Path, out: Path) -> None:
+    """Copy what is neither weights nor config and was not written anew."""
     for path in source.iterdir():
         model = path.name in _MODEL_FILES or path.name.endswith(MODEL_SUFFIXES)
         if path.is_file() and not model and not (out / path.name).exists():

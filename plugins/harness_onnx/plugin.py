@@ -61,6 +61,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         factory="harness_onnx.quantize:OnnxInt8",
         params=Int8Params,
         batch_dependent=True,
+        tolerance=0.2,
         isa_dependent=True,
         libraries=("onnx", "onnxruntime"),
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html",

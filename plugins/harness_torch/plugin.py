@@ -35,6 +35,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         factory="harness_torch.int8:TorchInt8",
         params=Int8Params,
         batch_dependent=True,
+        tolerance=0.2,
         isa_dependent=True,
         libraries=("torch", "transformers"),
         reference="https://docs.pytorch.org/docs/stable/quantization.html",
