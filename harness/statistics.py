@@ -6,9 +6,10 @@ there are several. Rows that were scored on the same examples share their resamp
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 ROUNDING = 1e-9  # weighted means of ones are not always 1
 CHUNK = 4_000_000  # weights held at once: 32 MB as float64
+KEPT = 8_000_000  # weights that are kept for the next row: drawing them costs more than a metric
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ class Bootstrap:
         return _percentile_interval(self.value, self.replicates, self.confidence)
 
 
+@dataclass(frozen=True)
+class Tested:
+    """A difference with its interval, and how likely one at least as large would be if there were none (two-sided)."""
+
+    interval: Interval
+    p: float  # nan where the difference is undefined
+
+
 def example_weights(n: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """How often each of n examples is drawn in each resample: uint16 [resamples, n], rows sum to n."""
     return np.concatenate([chunk.astype(np.uint16) for chunk in weight_chunks(n, resamples, seed)])
@@ -62,10 +72,24 @@ def weight_chunks(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     if n < 1:
         msg = "a bootstrap needs at least one example"
         raise ValueError(msg)
-    rng = np.random.default_rng([seed, 0])
-    size = max(1, CHUNK // n)
-    for start in range(0, resamples, size):
-        yield _counts(rng, n, min(size, resamples - start))
+    return iter(_kept_chunks(n, resamples, seed)) if n * resamples <= KEPT else _chunks(n, resamples, seed)
+
+
+def over_seeds(seeds: Sequence[Bootstrap]) -> Bootstrap:
+    """One metric of a row from the bootstraps of its seeds, each alone: what `bootstrap_metrics` makes of all at once.
+
+    ValueError where they do not share their resamples.
+    """
+    first = seeds[0]
+    for other in seeds[1:]:
+        _check_paired(other, first)
+    weights = _seed_weights(len(seeds), len(first.replicates), first.seed)
+    return replace(
+        first,
+        value=float(np.mean([one.value for one in seeds])),
+        by_seed=tuple(one.value for one in seeds),
+        replicates=(np.stack([one.replicates for one in seeds]) * weights).sum(axis=0),
+    )
 
 
 def bootstrap_metrics(
@@ -105,6 +129,49 @@ def paired_difference(row: Bootstrap, base: Bootstrap) -> Interval:
     """`row` − `base` over the same resamples. ValueError when they do not share them."""
     _check_paired(row, base)
     return _percentile_interval(row.value - base.value, row.replicates - base.replicates, row.confidence)
+
+
+def paired_test(
+    metrics: Metrics,
+    row: Sequence[np.ndarray],
+    base: Sequence[np.ndarray],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> dict[str, Tested]:
+    """`row` − `base` for every metric of both: samples of the same examples by seed, the same seeds in the same order.
+
+    What examples add to the variance is bootstrapped; what seeds add beyond it is their own scatter, known from few of
+    them: so the statistic is Student's, with Satterthwaite's degrees of freedom. A single seed has no scatter: then
+    it is about these two models, not about how they were made. ValueError where the two sides do not match.
+    """
+    counts = {len(samples) for samples in (*row, *base)}
+    if len(row) != len(base) or len(counts) != 1:
+        msg = f"not paired: {len(row)} and {len(base)} seeds, scored on {sorted(counts)} examples"
+        raise ValueError(msg)
+    ones = np.ones((1, counts.pop()))
+    drawn = [_replicates(metrics, side, resamples, seed) for side in (row, base)]
+    points = [[metrics(samples, ones) for samples in side] for side in (row, base)]
+    tested = {}
+    for name in (name for name in drawn[0] if name in drawn[1]):  # samples of earlier versions support fewer metrics
+        by_seed = np.array([float(a[name][0] - b[name][0]) for a, b in zip(*points, strict=True)])
+        tested[name] = _t_test(by_seed, drawn[0][name] - drawn[1][name], ones.size, confidence)
+    return tested
+
+
+def unpaired_difference(row: Bootstrap, base: Bootstrap) -> Interval:
+    """`row` − `base` scored on different examples, each resampled for itself."""
+    shuffled = np.random.default_rng([row.seed, 4]).permutation(row.replicates)
+    return _percentile_interval(row.value - base.value, shuffled - base.replicates, row.confidence)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted so that at most a share α of whole tables holds any false finding below α (Holm, 1979)."""
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[at]))
+        adjusted[at] = highest
+    return adjusted
 
 
 def paired_ratio(row: Bootstrap, base: Bootstrap) -> Interval:
@@ -161,7 +228,7 @@ def block_mean(
         msg = "a mean needs at least one block"
         raise ValueError(msg)
     values = np.asarray(times, dtype=np.float64)
-    draws = np.random.default_rng([seed, 3]).integers(0, len(values), size=(resamples, len(values)))
+    draws = _draws(len(values), resamples, seed, 3)
     return _percentile_interval(float(values.mean()), values[draws].mean(axis=1), confidence)
 
 
@@ -214,8 +281,31 @@ def _block_ratios(anchor: Sequence[float], row: Sequence[float], resamples: int,
         msg = f"a ratio needs the same blocks on both sides; got {len(anchor)} and {len(row)}"
         raise ValueError(msg)
     ratios = np.asarray(anchor, dtype=np.float64) / np.asarray(row, dtype=np.float64)  # [blocks]
-    draws = np.random.default_rng([seed, 2]).integers(0, len(ratios), size=(resamples, len(ratios)))
+    draws = _draws(len(ratios), resamples, seed, 2)
     return float(np.median(ratios)), np.median(ratios[draws], axis=1)
+
+
+def _chunks(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng([seed, 0])
+    size = max(1, CHUNK // n)
+    for start in range(0, resamples, size):
+        yield _counts(rng, n, min(size, resamples - start))
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_chunks(n: int, resamples: int, seed: int) -> tuple[np.ndarray, ...]:
+    return tuple(_read_only(chunk) for chunk in _chunks(n, resamples, seed))
+
+
+@functools.lru_cache(maxsize=16)
+def _draws(n: int, resamples: int, seed: int, stream: int) -> np.ndarray:
+    """Which of n blocks each resample holds: [resamples, n]."""
+    return _read_only(np.random.default_rng([seed, stream]).integers(0, n, size=(resamples, n)))
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    values.setflags(write=False)
+    return values
 
 
 def _counts(rng: np.random.Generator, n: int, rows: int) -> np.ndarray:
@@ -245,6 +335,35 @@ def _percentile_interval(value: float, replicates: np.ndarray, confidence: float
         return Interval(math.nan, math.nan, math.nan)
     low, high = np.quantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(value, float(low), float(high))
+
+
+def _t_test(by_seed: np.ndarray, replicates: np.ndarray, examples: int, confidence: float) -> Tested:
+    """Differences [S] and their replicates over examples [S, r] → their mean, tested against 0."""
+    from scipy.special import stdtr, stdtrit
+
+    value = float(by_seed.mean())
+    if not (math.isfinite(value) and np.isfinite(replicates).all()):
+        return Tested(Interval(math.nan, math.nan, math.nan), math.nan)
+    error, freedom = _standard_error(by_seed, np.atleast_2d(np.cov(replicates)))
+    if error < ROUNDING:  # as many coins, all of which fell on one side
+        return Tested(Interval(value, value, value), 1.0 if abs(value) < ROUNDING else 2.0 ** (1 - examples))
+    reach = error * float(stdtrit(freedom, (1 + confidence) / 2))
+    return Tested(Interval(value, value - reach, value + reach), 2 * float(stdtr(freedom, -abs(value) / error)))
+
+
+def _standard_error(by_seed: np.ndarray, spread: np.ndarray) -> tuple[float, float]:
+    """Of the mean of `by_seed` [S], with degrees of freedom. `spread` [S, S]: covariance over examples.
+
+    A seed's difference scatters because of its examples, too, where these are not the same for all seeds; only what
+    goes beyond that is the seeds' own.
+    """
+    count, of_examples = len(by_seed), float(spread.mean())
+    scatter = float(by_seed.var(ddof=1)) if count > 1 else 0.0
+    if not scatter:
+        return math.sqrt(of_examples), math.inf
+    own = float(spread.trace() - spread.mean() * count) / (count - 1)
+    variance = of_examples + max(0.0, scatter - own) / count
+    return math.sqrt(variance), (count - 1) * (variance * count / scatter) ** 2
 
 
 def _check_paired(row: Bootstrap, base: Bootstrap) -> None:

@@ -15,6 +15,8 @@ COMMANDS = {
     "list": "List tasks, students, distillers, compressors and runtimes, or describe one.",
     "explain": "Say for each stage of a cell whether it is in the store, and why not.",
     "report": "Write a suite's report again from its record.",
+    "compare": "Say what differs between two records, and whether it is significant: for CI.",
+    "schema": "Print the JSON Schema of records, or check records against it.",
     "predict": "Answer texts with the artifact of one cell.",
     "doctor": "Check this machine, the plugins, the offline roots and the store.",
     "cache": "Look after the store.",

@@ -1,0 +1,107 @@
+"""`harness compare`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.common import talk
+from harness.errors import HarnessError, SuiteError, choices, did_you_mean
+from harness.plugins import load_registry
+
+if TYPE_CHECKING:
+    from harness.comparing import Comparison, Limits
+    from harness.records import Records
+
+SUFFIX = ".records.jsonl"
+
+
+@click.command(
+    name="compare",
+    epilog="""\b
+Examples:
+  harness compare quickstart.before.records.jsonl reports/quickstart.records.jsonl
+  harness compare main/quickstart.records.jsonl quickstart --max-drop 0.5 --speed --max-slowdown 10
+  harness compare before.records.jsonl quickstart --metric accuracy --metric macro_f1 --json
+
+\b
+Exit codes: 0 no regression, 1 a significant regression, or a row that has lost its score,
+2 records that cannot be compared.""",
+)
+@click.argument("before")
+@click.argument("after")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="What to test (default: the primary one).")
+@click.option("--max-drop", type=click.FloatRange(0), default=0.0, metavar="POINTS",
+              help="Significant drops up to this are let pass: points of a share, else the metric's unit.")  # fmt: skip
+@click.option("--speed", is_flag=True, help="Slower rows are regressions, too, on the same machine and beyond noise.")
+@click.option("--max-slowdown", type=click.FloatRange(0, 100), default=0.0, metavar="PERCENT",
+              help="With --speed: slowdowns up to this are let pass.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="The comparison as JSON on stdout.")
+def command(
+    before: str,
+    after: str,
+    metrics: tuple[str, ...],
+    max_drop: float,
+    speed: bool,
+    max_slowdown: float,
+    as_json: bool,
+) -> int:
+    """Say which rows of two records differ, whether that is significant, and which recorded facts could explain it.
+
+    BEFORE and AFTER are records (*.records.jsonl), or names of reports in reports/.
+    """
+    from harness.comparing import Limits, comparison_json, render
+
+    if math.isnan(max_drop) or math.isnan(max_slowdown):
+        msg = "--max-drop and --max-slowdown are numbers from 0 on, found nan"
+        raise SuiteError(msg)
+    limits = Limits(metrics=metrics, max_drop=max_drop, speed=speed, max_slowdown=max_slowdown)
+    found = _compared(before, after, limits)
+    if as_json:
+        click.echo(json.dumps(comparison_json(found), ensure_ascii=False, indent=1, allow_nan=False))
+    else:
+        click.echo(render(found), nl=False)
+    return 1 if found.regressions else 0
+
+
+def find_record(name: str) -> Path:
+    """A record's path, or the name of a report in reports/. SuiteError with those that are there."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    named = Path("reports") / f"{name}{SUFFIX}"
+    if named.is_file():
+        return named
+    known = [found.name.removesuffix(SUFFIX) for found in Path("reports").glob(f"*{SUFFIX}")]
+    msg = f"'{name}' is neither a record nor a report in reports/.{did_you_mean(name, known)} Known: {choices(known)}"
+    raise SuiteError(msg)
+
+
+def _compared(before: str, after: str, limits: Limits) -> Comparison:
+    from harness.comparing import compare
+
+    paths = [find_record(name) for name in (before, after)]
+    talk(f"comparing {paths[0]} with {paths[1]} …")
+    sides = [(name, _read(path)) for name, path in zip((before, after), paths, strict=True)]
+    try:
+        return compare(sides[0], sides[1], load_registry(), limits)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        where = f"{paths[0]} or {paths[1]}"
+        msg = f"{where}: a field is missing or of another kind ({type(error).__name__}: {error}); run the suite again"
+        raise SuiteError(msg) from error
+
+
+def _read(path: Path) -> Records:
+    """SuiteError for a file that is no record: bad input is 2 here, since 1 is a finding."""
+    from harness.records import read_records
+
+    try:
+        return read_records(path)
+    except SuiteError:
+        raise
+    except HarnessError as error:
+        raise SuiteError(str(error)) from error

@@ -1,0 +1,180 @@
+"""Quality of rows in two records: paired where the same examples were answered, and corrected for many rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from harness.comparing.model import Change, Found, Limits
+from harness.comparing.sides import Opened
+from harness.plugins import Registry
+from harness.records import read_samples
+from harness.reports.model import Absent, Figure, Ranged
+from harness.specs import Metric
+from harness.statistics import (
+    CONFIDENCE,
+    Interval,
+    Tested,
+    bootstrap_metrics,
+    holm,
+    paired_test,
+    unpaired_difference,
+)
+
+Json = Any
+Cells = Mapping[str, Json]
+Samples = Sequence[np.ndarray]
+ONE_SEED = "one shared seed: about these two models, not about how they were made"
+OTHER_EXAMPLES = "scored on other examples: shown, not judged"
+OTHER_SEEDS = "no seed in both records: shown, not judged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """What was found about one row's metric, before the correction. `p` None: not tested."""
+
+    change: Change
+    p: float | None = None
+    test: Any = None  # rows that answer alike in both records share one test
+
+
+@dataclass
+class Answers:
+    """Compares rows one by one; an exact export answers like its source and is resampled once."""
+
+    before: Opened
+    after: Opened
+    metrics: Sequence[Metric]
+    blocked: str  # why no row's quality can be compared; "" where it can
+    _tests: dict[Any, Mapping[str, Tested]] = field(default_factory=dict)
+
+    def row(self, before: Cells, after: Cells, *, same_work: bool) -> list[Raw]:
+        """Every metric of a row that stands in both records."""
+        sides = [{seed: cell for seed, cell in cells.items() if cell["quality"]} for cells in (before, after)]
+        if self.blocked or not all(sides):
+            return self._none(self.blocked or "no score in both records")
+        seeds = [s for s in sorted(sides[0]) if s in sides[1] and _examples(sides[0][s]) == _examples(sides[1][s])]
+        if not seeds:
+            return self._unpaired(sides[0], sides[1])
+        old, new = ([read_samples(side[seed]["quality"]["samples"]) for seed in seeds] for side in sides)
+        if len({len(array) for array in (*old, *new)}) != 1:
+            return self._none("its seeds hold different numbers of examples")
+        return self._tested(old, new, "same work" if same_work else "same answers")
+
+    def _tested(self, old: Samples, new: Samples, equal: Found) -> list[Raw]:
+        """`equal`: what is said of a metric that no example moves."""
+        key = tuple(array.tobytes() for array in (*old, *new))
+        if key not in self._tests:
+            self._tests[key] = paired_test(self.after.metrics, new, old)
+        found, note = self._tests[key], ONE_SEED if len(old) == 1 else ""
+        values = [_means(self.after, side) for side in (old, new)]
+        raws = []
+        for metric in self.metrics:
+            change = _change(metric, values[0], values[1], found[metric.name].interval, note)
+            moved = isinstance(change.difference, Interval) and change.difference != Interval(0, 0, 0)
+            said = "not told apart" if moved else equal if isinstance(change.difference, Interval) else "not compared"
+            p = found[metric.name].p if moved else None
+            raws.append(Raw(change=replace(change, found=said), p=p, test=(hash(key), metric.name)))
+        return raws
+
+    def _unpaired(self, before: Cells, after: Cells) -> list[Raw]:
+        """Different examples, or no seed in common."""
+        sides = []
+        for opened, cells in ((self.before, before), (self.after, after)):
+            samples = [read_samples(cell["quality"]["samples"]) for cell in cells.values()]
+            if len({array.shape for array in samples}) != 1:
+                return self._none("its seeds were scored on different examples")
+            sides.append(bootstrap_metrics(opened.metrics, samples))
+        one_set = len({_examples(cell) for cells in (before, after) for cell in cells.values()}) == 1
+        note = OTHER_SEEDS if one_set else OTHER_EXAMPLES
+        old, new = ({name: found.value for name, found in side.items()} for side in sides)
+        apart = {name: unpaired_difference(sides[1][name], sides[0][name]) for name in new if name in old}
+        return [Raw(change=_change(metric, old, new, apart[metric.name], note)) for metric in self.metrics]
+
+    def _none(self, why: str) -> list[Raw]:
+        nothing = Absent(why)
+        return [
+            Raw(change=Change(metric=metric.name, before=nothing, after=nothing, difference=nothing, p=None,
+                              found="not compared", note=why))
+            for metric in self.metrics
+        ]  # fmt: skip
+
+
+def blocked(before: Opened, after: Opened, registry: Registry) -> str:
+    """Why quality cannot be compared at all, or nothing."""
+    if after.run["mode"] == "random":
+        return "random weights: answers mean nothing"
+    if before.labels != after.labels:
+        return "the classes are others, or stand in another order"
+    spec = registry.task(str(after.task["name"]))
+    params = [side.task.get("params", {}) for side in (before, after)]
+    rules = sorted(name for name in spec.scoring if params[0].get(name) != params[1].get(name))
+    return f"scored by other rules: task.{', task.'.join(rules)}" if rules else ""
+
+
+def judged(rows: Sequence[Sequence[Raw]], metrics: Sequence[Metric], limits: Limits) -> list[tuple[Change, ...]]:
+    """Correct all tests together, and say of each what was found."""
+    p_of = {raw.test: raw.p for row in rows for raw in row if raw.p is not None}
+    corrected = dict(zip(p_of, holm(list(p_of.values())), strict=True))
+    by_name = {metric.name: metric for metric in metrics}
+    return [
+        tuple(
+            raw.change
+            if raw.p is None
+            else _judged(raw.change, corrected[raw.test], by_name[raw.change.metric], limits)
+            for raw in row
+        )
+        for row in rows
+    ]
+
+
+def tests(rows: Sequence[Sequence[Raw]]) -> int:
+    """How many there were."""
+    return len({raw.test for row in rows for raw in row if raw.p is not None})
+
+
+def _judged(change: Change, p: float, metric: Metric, limits: Limits) -> Change:
+    assert isinstance(change.difference, Interval)  # noqa: S101 - what is undefined has no p
+    gain = change.difference.value * (1 if metric.higher_is_better else -1)
+    if p > 1 - CONFIDENCE:
+        return replace(change, p=p)
+    drop = -gain * (100 if metric.unit == "%" else 1)
+    return replace(change, p=p, found="better" if gain > 0 else "worse", regression=gain < 0 and drop > limits.max_drop)
+
+
+def _change(
+    metric: Metric, before: Mapping[str, float], after: Mapping[str, float], difference: Interval, note: str
+) -> Change:
+    """Before it is judged."""
+    return Change(
+        metric=metric.name,
+        before=_figure(before[metric.name]),
+        after=_figure(after[metric.name]),
+        difference=_defined(difference),
+        p=None,
+        found="not compared",
+        note=note,
+    )
+
+
+def _examples(cell: Json) -> str:
+    return str(cell["quality"]["examples"])
+
+
+def _means(side: Opened, samples: Samples) -> dict[str, float]:
+    """Each metric, mean over seeds."""
+    points = [side.metrics(array, np.ones((1, len(array)))) for array in samples]
+    return {name: float(np.mean([point[name][0] for point in points])) for name in points[0]}
+
+
+def _figure(value: float) -> Figure:
+    return value if math.isfinite(value) else Absent("undefined")
+
+
+def _defined(interval: Interval) -> Ranged:
+    whole = math.isfinite(interval.value + interval.low + interval.high)
+    return interval if whole else Absent("undefined: its denominator is zero in some resamples")
