@@ -373,4 +373,5 @@ def make_plan(
 def _asset_json(asset: Asset | Missing) -> dict[str, Any]:
     if isinstance(asset, Missing):
         return {"missing": str(asset)}
-    return {"origin": asset.origin, "root": str(asset.root), "files": list(asset.files), "path": str(asset.path)}
+    root, path = str(asset.root.absolute()), str(asset.path.absolute())  # workers have a working folder of their own
+    return {"origin": asset.origin, "root": root, "files": list(asset.files), "path": path}

@@ -24,6 +24,7 @@ class Event:
     reason: str = ""
     log: str = ""
     exit_code: int = 1  # of a failure: 2 when the input is bad, not the work
+    damaged: tuple[str, ...] = ()  # of a failure: keys of inputs that were changed, and are to be made again
 
 
 class Executor(Protocol):

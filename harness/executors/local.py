@@ -1,28 +1,58 @@
-"""The local executor: long-lived worker processes on this machine."""
+"""The local executor: long-lived worker processes on this machine.
+
+A worker runs plugins, so nothing that it says or does is taken on trust: what it sends is checked, its inputs are
+compared with what they were, and after a failure it is ended with everything that it started.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import selectors
-import signal
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.executors import Event
+from harness.executors.inputs import State, difference, state_of
+from harness.executors.processes import MARK, end, end_marked
 from harness.executors.running import stage_environment
+from harness.executors.stops import ended, over_limit, over_log, trim
 from harness.keys import Stage
 from harness.store import Store
+from harness.suite.types import Limits
+
+LINE = 2**20  # bytes of one message at most; a worker's own have a few thousand
+_LONGEST_PLACE = 70  # characters: names of sockets in a temporary folder end at 108, and libraries put theirs there
+_GRACE_S = 1.0
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "done": (int,), "total": (int,), "note": (str,), "seconds": (int, float), "reason": (str,), "exit_code": (int,),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    stage: Stage
+    token: str  # a plugin that writes where the worker writes does not know it
+    started: float  # monotonic, seconds
+    log: Path
 
 
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]
-    stage: Stage | None = None
+    mark: str
+    place: Path
+    attempt: _Attempt | None = None
     buffer: bytes = b""
-    log: str = ""
+    looked: float = 0.0  # when its memory was last looked at
 
 
 @dataclass
@@ -32,97 +62,206 @@ class LocalExecutor:
     store: Store
     capacity: int
     threads: int
+    limits: Limits = field(default_factory=Limits)
     _workers: list[_Worker] = field(default_factory=list)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    _seen: dict[str, State] = field(default_factory=dict)  # entries as they were when they were first used
+    _mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    _started: int = 0
 
     def submit(self, stage: Stage) -> None:
         """Hand the stage to an idle worker, starting one where there is none."""
-        worker = next((w for w in self._workers if w.stage is None), None) or self._start()
-        worker.stage = stage
-        worker.log = str(self.store.logs / f"{stage.kind}-{stage.key[:16]}.log")
-        threads = self.threads * self.capacity if stage.exclusive else self.threads
-        job = {"stage": stage.as_json(), "store": str(self.store.root.resolve()), "threads": threads, "log": worker.log}
+        idle = (w for w in self._workers if w.attempt is None and w.process.poll() is None)
+        worker = next(idle, None) or self._start()
+        log = self.store.logs / f"{stage.kind}-{stage.key[:16]}.log"
+        worker.attempt = _Attempt(stage, secrets.token_hex(8), time.monotonic(), log)
+        for ref in stage.inputs.values():
+            self._seen.setdefault(ref.key, state_of(self.store.folder(ref.key)))
+        job = {
+            "stage": stage.as_json(),
+            "store": str(self.store.root.absolute()),
+            "threads": self.threads * self.capacity if stage.exclusive else self.threads,
+            "log": str(log.absolute()),
+            "place": str(worker.place / "here"),
+            "token": worker.attempt.token,
+        }
         assert worker.process.stdin is not None  # noqa: S101 - opened as a pipe below
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it died while idle; `wait` reports it
             worker.process.stdin.write(json.dumps(job).encode() + b"\n")
             worker.process.stdin.flush()
-        except BrokenPipeError:  # it died while idle; `wait` reports it
-            return
 
     def _start(self) -> _Worker:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.executors.worker", str(os.getpid())],  # -P: no code from here
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log_file(),
-            env={**os.environ, **stage_environment(self.threads), "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,  # Ctrl-C reaches the runner alone, which then stops its workers
-        )
+        self._started += 1
+        mark, place = f"{self._mark}.{self._started}.", self._place()
+        environment = {
+            **os.environ,
+            **stage_environment(self.threads),
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(place),
+            MARK: mark,
+        }
+        with self._open_log() as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "harness.executors.worker", str(os.getpid())],  # -P: no code from here
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches the runner alone, which then stops its workers
+            )
         assert process.stdout is not None  # noqa: S101 - opened as a pipe above
         os.set_blocking(process.stdout.fileno(), False)
-        worker = _Worker(process)
+        worker = _Worker(process, mark, place)
         self._workers.append(worker)
         self._selector.register(process.stdout, selectors.EVENT_READ, worker)
         return worker
 
-    def _log_file(self) -> int:
+    def _open_log(self) -> Any:
         self.store.logs.mkdir(parents=True, exist_ok=True)
-        return os.open(self.store.logs / "workers.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        return (self.store.logs / "workers.log").open("ab")
+
+    def _place(self) -> Path:
+        """A folder for what workers leave lying about; removed with the worker."""
+        place = (self.store.staging / f"worker-{os.getpid()}-{self._started}").absolute()
+        if len(str(place)) > _LONGEST_PLACE:
+            return Path(tempfile.mkdtemp(prefix="harness-"))
+        place.mkdir(parents=True, exist_ok=True)
+        return place
 
     def wait(self, timeout: float) -> list[Event]:
-        """Read what the workers wrote; a worker that is gone fails the stage that it had."""
-        events: list[Event] = []
-        for ready, _ in self._selector.select(timeout):
-            worker: _Worker = ready.data
-            assert worker.process.stdout is not None  # noqa: S101 - as above
-            chunk = worker.process.stdout.read() or b""
-            if not chunk:
+        """Read what the workers wrote; one that is gone, or takes more than it may, fails the stage that it had."""
+        events = self._stop_the_greedy()
+        for ready, _ in self._selector.select(0 if events else timeout):
+            events += self._hear(ready.data)
+        for worker in [w for w in self._workers if w.process.poll() is not None]:
+            events += self._hear(worker)  # its last words, if it had any
+            if worker in self._workers:  # a child of its own holds the pipe open
                 events += self._gone(worker)
-                continue
-            *lines, worker.buffer = (worker.buffer + chunk).split(b"\n")
-            events += [self._event(worker, line) for line in lines]
         return events
 
-    def _event(self, worker: _Worker, line: bytes) -> Event:
-        event = Event(**json.loads(line), log=worker.log)
-        if event.kind != "progress":
-            worker.stage = None
-        return event
+    def _stop_the_greedy(self) -> list[Event]:
+        events = []
+        for worker in [w for w in self._workers if w.attempt]:
+            assert worker.attempt is not None  # noqa: S101 - selected by it
+            stage, now = worker.attempt.stage, time.monotonic()
+            look = now - worker.looked >= (2.0 if stage.exclusive else 0.2)  # a measurement is disturbed rarely
+            worker.looked = now if look else worker.looked
+            pid = worker.process.pid if look else None
+            reason = over_limit(stage, self.limits, now - worker.attempt.started, pid) or over_log(
+                stage, worker.attempt.log
+            )
+            events += [self._fail(worker, reason)] if reason else []
+        return events
+
+    def _hear(self, worker: _Worker) -> list[Event]:
+        assert worker.process.stdout is not None  # noqa: S101 - as above
+        try:
+            chunk = os.read(worker.process.stdout.fileno(), LINE)
+        except BlockingIOError:
+            return []
+        if not chunk:
+            return self._gone(worker)
+        *lines, worker.buffer = (worker.buffer + chunk).split(b"\n")
+        events: list[Event] = []
+        for line in lines:
+            events += self._understand(worker, line)
+            if worker not in self._workers:
+                return events
+        return [*events, *self._disturbed(worker)] if len(worker.buffer) > LINE else events
+
+    def _understand(self, worker: _Worker, line: bytes) -> list[Event]:
+        message = _message(line)
+        attempt = worker.attempt
+        if message is None or attempt is None or message.pop("token", None) != attempt.token:
+            return self._disturbed(worker)
+        kind, left = message.pop("kind"), message.pop("threads_left", False)
+        event = Event(**message, kind=kind, key=attempt.stage.key, log=str(attempt.log))
+        if kind == "progress":
+            return [event]
+        worker.attempt = None
+        if kind == "failed" or left:
+            self._drop(worker)
+        return [self._checked(attempt.stage, event, thoroughly=left)]
+
+    def _disturbed(self, worker: _Worker) -> list[Event]:
+        """Something else than the worker wrote where the worker writes, so nothing that comes there can be believed."""
+        if worker.attempt is None:
+            self._drop(worker)
+            return []
+        component = worker.attempt.stage.component
+        return [
+            self._fail(worker, f"'{component}' wrote into the harness's own channel: print to stdout or log instead")
+        ]
 
     def _gone(self, worker: _Worker) -> list[Event]:
+        if worker.attempt is None:
+            self._drop(worker)
+            return []
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.process.wait(_GRACE_S)
+        code, attempt = worker.process.poll(), worker.attempt
+        return [self._fail(worker, ended(attempt.stage, code, attempt.log))]
+
+    def _fail(self, worker: _Worker, reason: str) -> Event:
+        assert worker.attempt is not None  # noqa: S101 - the callers looked
+        attempt, worker.attempt = worker.attempt, None
+        self._drop(worker)
+        event = Event(kind="failed", key=attempt.stage.key, reason=reason, log=str(attempt.log))
+        return self._checked(attempt.stage, event)
+
+    def _checked(self, stage: Stage, event: Event, *, thoroughly: bool = False) -> Event:
+        """The event, or what it does not say: an input that is no longer what it was, a result that is not there."""
+        trim(Path(event.log))
+        folders = {ref.key: self.store.folder(ref.key) for ref in stage.inputs.values()}
+        changed = {k: found for k, f in folders.items() if (found := difference(self._seen.get(k, {}), state_of(f)))}
+        if changed:
+            for key in changed:
+                self._seen.pop(key, None)
+            self.store.discard(stage.key)
+            reason = f"'{stage.component}' {next(iter(changed.values()))} among its inputs, which are read-only"
+            reason += ": it has to write into its own folder; the input is made again, the result is not used"
+            return replace(event, kind="failed", reason=reason, exit_code=1, damaged=tuple(changed))
+        if event.kind != "done":
+            return event
+        wrong = self.store.verify(stage.key) if thoroughly or not self.store.entry(stage.key) else None
+        if wrong:
+            self.store.discard(stage.key)
+            reason = f"the result of '{stage.component}' is not as it was stored ({wrong}): did a thread still write?"
+            return replace(event, kind="failed", reason=reason, exit_code=1)
+        self._seen[stage.key] = state_of(self.store.folder(stage.key))
+        return event
+
+    def _drop(self, worker: _Worker) -> None:
+        """End a worker with everything that it started, and remove what it left."""
         assert worker.process.stdout is not None  # noqa: S101 - as above
         self._selector.unregister(worker.process.stdout)
         self._workers.remove(worker)
-        code = worker.process.wait()
-        _close(worker)
-        if worker.stage is None:
-            return []
-        return [Event(kind="failed", key=worker.stage.key, reason=_cause(code, Path(worker.log)), log=worker.log)]
+        end(worker.process.pid, worker.mark)
+        worker.process.wait()
+        for pipe in (worker.process.stdin, worker.process.stdout):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        shutil.rmtree(worker.place, ignore_errors=True)
+        for staged in self.store.staging.glob(f"*-{worker.process.pid}-*"):
+            shutil.rmtree(staged, ignore_errors=True)
 
     def close(self) -> None:
         """Kill the workers and everything they started."""
-        for worker in self._workers:
-            if worker.process.poll() is None:
-                os.killpg(worker.process.pid, signal.SIGKILL)
-            worker.process.wait()
-            _close(worker)
-        self._workers.clear()
+        for worker in list(self._workers):
+            self._drop(worker)
+        end_marked(self._mark)
         self._selector.close()
 
 
-def _close(worker: _Worker) -> None:
-    for pipe in (worker.process.stdin, worker.process.stdout):
-        if pipe:
-            try:
-                pipe.close()
-            except BrokenPipeError:
-                continue
-
-
-def _cause(code: int, log: Path) -> str:
-    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] if log.exists() else []
-    said = f"; its last words: {last[0][:200]}" if last else ""
-    if code >= 0:
-        return f"the worker process ended with code {code}{said}"
-    hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-    return f"the worker process was killed by {signal.Signals(-code).name}{hint}{said}"
+def _message(line: bytes) -> dict[str, Any] | None:
+    """A worker's message, None for what is none."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or found.get("kind") not in ("progress", "done", "failed"):
+        return None
+    known = all(isinstance(found.get(name, kinds[0]()), kinds) for name, kinds in _FIELDS.items())
+    strangers = found.keys() - {*_FIELDS, "kind", "token", "threads_left"}
+    return found if known and not strangers else None

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StageError
 from harness.executors import Event
+from harness.executors.processes import left_running, running
 from harness.keys import Stage
 from harness.plugins import Registry, load_registry
-from harness.stages import execute, work_for
+from harness.specs import Facts
+from harness.stages import Work, execute, work_for
+from harness.stages.checks import check_written
 from harness.store import Store
+
+_REASON = 2000  # characters: whoever reports it has a line to write
 
 
 def run_stage(
@@ -31,20 +37,59 @@ def run_stage(
     plugins are loaded once. `surprised` gets what no stage should raise; as it is, the traceback goes to stderr.
     """
     started, cpu = time.monotonic(), time.process_time()
+    known = registry or _plugins()
     try:
         with store.stage(stage.key) as out:
-            work = work_for(stage, store, out, registry or _plugins(), threads, progress)
-            facts = execute(work)
+            work = work_for(stage, store, out, known, threads, progress)
+            facts = _executed(work)
             seconds = time.monotonic() - started
             facts = {**facts, "cpu_seconds": round(time.process_time() - cpu, 3), "threads": work.threads}
             store.publish(stage, out, facts, seconds, datetime.now(UTC).isoformat(timespec="seconds"))
         shutil.rmtree(work.scratch, ignore_errors=True)  # only now: until here a kill resumes in the middle
     except HarnessError as error:
-        return Event(kind="failed", key=stage.key, reason=str(error), exit_code=error.exit_code)
+        return Event(kind="failed", key=stage.key, reason=str(error)[:_REASON], exit_code=error.exit_code)
+    except SystemExit as error:
+        return Event(kind="failed", key=stage.key, reason=f"it called sys.exit(){_where(error, known)}: raise instead")
     except Exception as error:
         surprised(error)
-        return Event(kind="failed", key=stage.key, reason=f"{type(error).__name__}: {error}")
+        return Event(kind="failed", key=stage.key, reason=_reason(error, known))
     return Event(kind="done", key=stage.key, seconds=seconds)
+
+
+def _executed(work: Work) -> Facts:
+    """Run the stage. StageError for processes that it leaves running, and for files that are no results."""
+    process, before = os.getpid(), running()
+    try:
+        facts = execute(work)
+    finally:
+        if os.getpid() != process:  # a fork of a plugin's came back as if it were this process
+            os._exit(1)
+    if left := left_running(before):
+        msg = f"'{work.stage.component}' left processes running: {', '.join(left[:3])}; end them and wait for them"
+        raise StageError(msg)
+    check_written(work.stage, work.out)
+    return facts
+
+
+def _reason(error: Exception, registry: Registry) -> str:
+    try:
+        text = str(error)
+    except Exception:  # its own text is what is broken
+        text = ""
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{said[:_REASON]}{_where(error, registry)}"
+
+
+def _where(error: BaseException, registry: Registry) -> str:
+    """The innermost line that is a plugin's own: ` (my_int4.compress, line 31, of my-int4 1.0)`."""
+    entries = [entry for kind in registry.components.values() for entry in kind]
+    providers = {entry.spec.factory.partition(":")[0].partition(".")[0]: entry.provider for entry in entries}
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module = str(frame.f_globals.get("__name__", ""))
+        package = module.partition(".")[0]
+        if (provider := providers.get(package)) and package != "harness":
+            return f" ({module}, line {line}, of {provider}; its log has the traceback)"
+    return ""
 
 
 def stage_environment(threads: int) -> Mapping[str, str]:

@@ -1,17 +1,23 @@
-"""A long-lived worker process: JSON lines in, JSON lines out, one stage after another."""
+"""A long-lived worker process: JSON lines in, JSON lines out, one stage after another.
+
+Plugins run in this process. What they leave of it is not trusted: the parent ends it after every failure.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from harness.executors.processes import adopt_orphans, offer_to_the_kernel
 from harness.executors.running import run_stage
 from harness.keys import stage_from_json
 from harness.lifeline import die_with_parent
@@ -24,14 +30,17 @@ _PROGRESS_EVERY = 0.2  # seconds
 def main() -> None:
     """Serve until the parent closes the pipe. What plugins print goes to the stage's log, never into the wire."""
     die_with_parent(int(sys.argv[1]))
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as wire:
+    adopt_orphans()
+    offer_to_the_kernel()
+    with os.fdopen(os.dup(0), encoding="utf-8") as jobs, os.fdopen(os.dup(1), "w", encoding="utf-8") as wire:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nobody is there to answer
         os.dup2(2, 1)
         registry = load_registry()
-        for line in sys.stdin:
+        for line in jobs:
             job = json.loads(line)
-            with _logging_to(Path(job["log"])):
+            with _logging_to(Path(job["log"])), _placed(Path(job["place"])):
                 answer = _run(job, registry, wire)
-            _send(wire, answer)
+            _send(wire, {**answer, "token": job["token"]})
 
 
 def _send(wire: TextIO, message: dict[str, Any]) -> None:
@@ -47,31 +56,52 @@ def _logging_to(path: Path) -> Iterator[None]:
     with path.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+        faulthandler.enable(file.fileno())
         try:
             yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            faulthandler.disable()
+            with contextlib.suppress(ValueError, OSError, AttributeError):  # a plugin may have closed or replaced them
+                sys.stdout.flush()
+                sys.stderr.flush()
             os.dup2(kept, 1)
             os.dup2(kept, 2)
             os.close(kept)
 
 
+@contextlib.contextmanager
+def _placed(folder: Path) -> Iterator[None]:
+    """An empty working folder, removed with whatever was left in it; the environment is put back."""
+    before = dict(os.environ)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir("/")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def _run(job: dict[str, Any], registry: Registry, wire: TextIO) -> dict[str, Any]:
-    stage = stage_from_json(job["stage"])
-    report = _reporter(wire, stage.key)
-    event = run_stage(stage, Store(Path(job["store"])), int(job["threads"]), report, registry)
-    return {name: value for name, value in asdict(event).items() if name != "log"}  # which the runner's side knows
+    threads = set(threading.enumerate())
+    stage, store = stage_from_json(job["stage"]), Store(Path(job["store"]))
+    event = run_stage(stage, store, int(job["threads"]), _reporter(wire, job["token"]), registry)
+    busy = any(thread.is_alive() for thread in set(threading.enumerate()) - threads)
+    told = {name: getattr(event, name) for name in ("kind", "seconds", "reason", "exit_code")}
+    return {**told, "threads_left": busy}
 
 
-def _reporter(wire: TextIO, key: str) -> Callable[[int, int, str], None]:
+def _reporter(wire: TextIO, token: str) -> Callable[[int, int, str], None]:
     last = 0.0
 
     def report(done: int, total: int, note: str) -> None:
         nonlocal last
         if time.monotonic() - last >= _PROGRESS_EVERY or done == total:
             last = time.monotonic()
-            _send(wire, {"kind": "progress", "key": key, "done": done, "total": total, "note": note})
+            event = {"kind": "progress", "done": int(done), "total": int(total), "note": str(note)[:200]}
+            _send(wire, {**event, "token": token})
 
     return report
 

@@ -1,0 +1,126 @@
+"""A worker and everything that it started: how much memory they hold, which of them are left, how they end.
+
+Processes are found by descent and by a mark in their environment, which outlives both a double fork and their parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+MARK = "HARNESS_WORKER"
+MIB = 2**20
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_OOM_SCORE = 500  # of 1000: before the shell and the desktop, after what somebody else offers up first
+_ROUNDS, _ROUND_S = 5, 1.0
+_ENDING_S = 2.0  # a pool that was told to end is given that long
+
+
+def adopt_orphans() -> None:
+    """Have what this process's children leave behind become its own children (Linux; elsewhere the mark finds them)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def offer_to_the_kernel() -> None:
+    """Where memory runs out, the kernel kills a worker first: one stage fails, and the run goes on to say which."""
+    path = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):
+        path.write_text(str(max(int(path.read_text()), _OOM_SCORE)))
+
+
+def held_mib(pid: int) -> float:
+    """Resident memory of a process and its descendants, in MiB, without mapped files and shared memory.
+
+    Those can be given back at any time, or would be counted once per process. RLIMIT_AS is no substitute: it counts
+    addresses, of which torch and CUDA reserve tens of GiB that they never touch, and counts them per process.
+    """
+    return sum(map(_held, _family(pid))) / MIB
+
+
+def _held(process: Any) -> int:
+    try:
+        info = process.memory_info()
+    except psutil.Error:
+        return 0
+    return int(info.rss - getattr(info, "shared", 0))
+
+
+def _family(pid: int) -> list[Any]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def running() -> frozenset[int]:
+    """This process's descendants."""
+    return frozenset(child.pid for child in _family(os.getpid())[1:])
+
+
+def left_running(before: frozenset[int]) -> list[str]:
+    """Command lines of the descendants that were not there before, and do not end by themselves now."""
+    known = before | _helpers()
+    found = [child for child in _family(os.getpid())[1:] if child.pid not in known]
+    _, alive = psutil.wait_procs(found, timeout=_ENDING_S)
+    return [_command(process) for process in alive if not _is_dead(process)]
+
+
+def _helpers() -> frozenset[int]:
+    """Processes that Python itself keeps for the life of a program that has used multiprocessing."""
+    tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    return frozenset({getattr(tracker, "_pid", None) or 0, getattr(server, "_forkserver_pid", None) or 0})
+
+
+def _is_dead(process: Any) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True
+
+
+def _command(process: Any) -> str:
+    try:
+        return " ".join(process.cmdline())[:80] or process.name()
+    except psutil.Error:
+        return f"process {process.pid}"
+
+
+def end(pid: int, mark: str) -> None:
+    """Kill a process, its descendants and whatever carries its mark; signals that can be ignored are not tried."""
+    _kill(_family(pid))
+    end_marked(mark)
+
+
+def end_marked(mark: str) -> None:
+    """Kill what carries a mark that begins so, again until nothing does: it may fork meanwhile."""
+    for _ in range(_ROUNDS):
+        found = [process for process in psutil.process_iter() if _mark(process).startswith(mark)]
+        if not found:
+            return
+        _kill(found)
+        psutil.wait_procs(found, timeout=_ROUND_S)
+
+
+def _kill(processes: Iterable[Any]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def _mark(process: Any) -> str:
+    try:
+        dead = process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE
+        return "" if dead else str(process.environ().get(MARK, ""))
+    except (psutil.Error, OSError):
+        return ""

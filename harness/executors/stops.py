@@ -1,0 +1,91 @@
+"""Why a stage was stopped from outside, in words that say what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from harness.executors.processes import held_mib
+from harness.keys import Stage
+from harness.plain import plain
+from harness.suite.types import Limits
+
+LOG_MOST = 64 * 2**20  # bytes that a stage may print
+LOG_KEPT = 2**20  # of a long log: so many from its beginning and from its end
+_TAIL = 4096
+_FATAL = "Fatal Python error"
+
+
+def over_limit(stage: Stage, limits: Limits, seconds: float, pid: int | None) -> str | None:
+    """Which limit the stage is over, None: none. `pid` None: memory is not looked at this time."""
+    minutes = limits.of(stage.kind, "minutes")
+    if minutes and seconds > 60 * minutes.value:
+        said = f"stopped after {minutes.value:g} min ({minutes.key} = {minutes.value:g})"
+        return f"{said}; {_advice(stage, minutes.key, 'why it takes so long')}"
+    memory = limits.of(stage.kind, "memory_mib")
+    held = held_mib(pid) if memory and pid else 0.0
+    if memory and held > memory.value:
+        said = f"stopped at {held:.0f} MiB of memory ({memory.key} = {memory.value:g})"
+        return f"{said}; {_advice(stage, memory.key, 'what it keeps')}"
+    return None
+
+
+def _advice(stage: Stage, key: str, what: str) -> str:
+    goes_on = " (what was trained is kept, it goes on from there)" if stage.kind == "train" else ""
+    return f"raise it, as with --set {key}=…{goes_on}, or see in the log of '{stage.component}' {what}"
+
+
+def over_log(stage: Stage, log: Path) -> str | None:
+    """Did it print more than anybody reads? It would fill the disk."""
+    if _size(log) <= LOG_MOST:
+        return None
+    return f"'{stage.component}' printed more than {LOG_MOST >> 20} MiB and was stopped; have it print less"
+
+
+def trim(log: Path) -> None:
+    """Keep the beginning and the end of a long log."""
+    if (size := _size(log)) <= 2 * LOG_KEPT:
+        return
+    with log.open("rb") as file:
+        begin = file.read(LOG_KEPT)
+        file.seek(size - LOG_KEPT)
+        end = file.read(LOG_KEPT)
+    left_out = f"\n… {size - 2 * LOG_KEPT:,} bytes left out …\n"
+    log.write_bytes(begin + left_out.encode() + end)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def ended(stage: Stage, code: int | None, log: Path) -> str:
+    """How a worker ended that had not answered; `code` None: it closed the channel and lives."""
+    said = _last_words(log)
+    if code is None:
+        return f"'{stage.component}' closed the channel by which its process answers{said}"
+    if code >= 0:
+        return f"'{stage.component}' ended its process with code {code} instead of returning or raising{said}"
+    hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+    return f"its process, running '{stage.component}', was killed by {_signal(-code)}{hint}{said}"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+def _last_words(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    fatal = [line for line in lines if line.startswith(_FATAL)]
+    return f"; its last words: {plain((fatal or lines)[-1], 200)}" if lines else ""
