@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from harness.errors import PluginError
+from harness.limits import Limits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -447,6 +448,7 @@ class ExecutorRequest:
     threads: int  # of each stage; one that is exclusive gets threads × capacity
     params: Any
     progress: Callable[[Event], None]  # for those that work inside `wait`: tells progress at once, from that thread
+    limits: Limits = field(default_factory=Limits)  # of the suite, for executors that can stop a stage
 
 
 class Reporter(Protocol):

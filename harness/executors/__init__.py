@@ -48,4 +48,4 @@ def local_executor(request: ExecutorRequest) -> Executor:
     """Worker processes on this machine."""
     from harness.executors.local import LocalExecutor
 
-    return LocalExecutor(request.store, request.capacity, request.threads)
+    return LocalExecutor(request.store, request.capacity, request.threads, request.limits)

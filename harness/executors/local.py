@@ -26,8 +26,8 @@ from harness.executors.processes import MARK, end, end_marked
 from harness.executors.running import stage_environment
 from harness.executors.stops import ended, over_limit, over_log, trim
 from harness.keys import Stage
+from harness.limits import Limits
 from harness.store import Store
-from harness.suite.types import Limits
 
 LINE = 2**20  # bytes of one message at most; a worker's own have a few thousand
 _LONGEST_PLACE = 70  # characters: names of sockets in a temporary folder end at 108, and libraries put theirs there

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.executors.processes import held_mib
 from harness.keys import Stage
+from harness.limits import Limits
 from harness.plain import plain
-from harness.suite.types import Limits
 
 LOG_MOST = 64 * 2**20  # bytes that a stage may print
 LOG_KEPT = 2**20  # of a long log: so many from its beginning and from its end

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, cast
 
 from harness.errors import choices
+from harness.limits import Limits
 from harness.specs import CompressorSpec, StudentSpec, TaskSpec
 from harness.suite.components import Reader, fit, misfit
 from harness.suite.locate import Loc
@@ -18,7 +19,6 @@ from harness.suite.types import (
     Cell,
     EnergyConfig,
     FixedConfig,
-    Limits,
     MeasureConfig,
     ModelConfig,
     Retention,

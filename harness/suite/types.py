@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.limits import Limits
 from harness.specs import Params
 from harness.training import TrainParams
 
@@ -133,26 +134,6 @@ class MeasureConfig:
     energy: EnergyConfig | None = None
     retention: tuple[Retention, ...] = ()  # a row passes where it passes all of them
     confidence: float = 0.95
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A figure of `[limits]`, and the key that sets it: `limits.minutes`, `limits.train.minutes`."""
-
-    value: float
-    key: str
-
-
-@dataclass(frozen=True)
-class Limits:
-    """`[limits]`: what one attempt at a stage may take, by what is written: `minutes`, `train.memory_mib`."""
-
-    written: Mapping[str, float] = field(default_factory=dict)
-
-    def of(self, kind: str, what: str) -> Limit | None:
-        """The kind's own figure, else that of all kinds; None: no limit. `what`: "minutes" or "memory_mib"."""
-        key = next((key for key in (f"{kind}.{what}", what) if key in self.written), None)
-        return Limit(self.written[key], f"limits.{key}") if key else None
 
 
 @dataclass(frozen=True, kw_only=True)
