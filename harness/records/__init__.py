@@ -2,10 +2,10 @@
 
 from harness.records.document import SCHEMA, Json, Records
 from harness.records.making import RunFacts, commit, make_records, with_earlier
-from harness.records.reading import Line, RecordError, read_records, scan
+from harness.records.reading import Checked, Line, RecordError, check, read_records, scan
 from harness.records.samples import MOST, PLAIN, packed, read_samples
 
 __all__ = [
-    "MOST", "PLAIN", "SCHEMA", "Json", "Line", "RecordError", "Records", "RunFacts", "commit", "make_records", "packed",
-    "read_records", "read_samples", "scan", "with_earlier",
+    "MOST", "PLAIN", "SCHEMA", "Checked", "Json", "Line", "RecordError", "Records", "RunFacts", "check", "commit",
+    "make_records", "packed", "read_records", "read_samples", "scan", "with_earlier",
 ]  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ LONGEST = 64 << 20  # bytes of a line
 DEEPEST = 32  # objects and lists inside each other
 GREATEST = 1 << 63  # whole numbers beyond it are not exact elsewhere
 NAMED = 5  # faults of one line that are named
+MANY = 20  # faults after which no more of a file are looked for
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _AGAIN = "Run the suite again to write a new one, or get the file again from where it came"
 
@@ -42,6 +44,14 @@ class Line:
     number: int  # in its file, from 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a record holds, and everything that is wrong with it."""
+
+    lines: Mapping[str, int]  # kind → sound lines
+    faults: tuple[str, ...]  # each with its place and what to do; empty: the record is sound
+
+
 def scan(path: Path) -> Iterator[Line]:
     """The lines of a record one by one: the run, then its measurements, then its cells.
 
@@ -50,18 +60,13 @@ def scan(path: Path) -> Iterator[Line]:
     has only that many cells.
     """
     whole = _Whole()
-    try:
-        with path.open("rb") as stream:
-            number = 0
-            while raw := stream.readline(LONGEST + 1):
-                number += 1
-                with _at(path, number):
-                    line = Line(*_checked(raw), number)
-                    whole.add(line)
-                yield line
-    except OSError as error:
-        msg = f"{path}: no record to report from ({error.strerror}); run the suite first"
-        raise SuiteError(msg) from error
+    number = 0
+    for number, raw in _numbered(path):
+        try:
+            line = whole.add(Line(*_checked(raw), number))
+        except _Fault as fault:
+            raise RecordError(_placed(path, number, fault)) from fault.__cause__
+        yield line
     if not number:
         msg = f"{path}: not a record: it is empty. {_AGAIN}"
         raise RecordError(msg)
@@ -75,24 +80,47 @@ def read_records(path: Path) -> Records:
     return Records(found["run"][0], {one["key"]: one for one in found["measurement"]}, found["cell"])
 
 
+def check(path: Path, progress: Callable[[int], None] = lambda size: None) -> Checked:
+    """Look for every fault of a record, at most MANY; of one whose first line is bad nothing else can be said.
+
+    `progress` is told the bytes of each line. SuiteError when the file cannot be read.
+    """
+    whole = _Whole()
+    lines: Counter[str] = Counter()
+    faults: list[str] = []
+    for number, raw in _numbered(path):
+        progress(len(raw))
+        try:
+            lines[whole.add(Line(*_checked(raw), number)).kind] += 1
+        except _Fault as fault:
+            faults.append(_placed(path, number, fault))
+            if not lines or len(faults) == MANY:
+                break
+    if not lines and not faults:
+        faults.append(f"{path}: not a record: it is empty. {_AGAIN}")
+    return Checked(lines=dict(lines), faults=tuple(faults))
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers, from 1, each at most a byte too long."""
+    try:
+        with path.open("rb") as stream:
+            number = 0
+            while raw := stream.readline(LONGEST + 1):
+                number += 1
+                yield number, raw
+    except OSError as error:
+        msg = f"{path}: no record to report from ({error.strerror}); run the suite first"
+        raise SuiteError(msg) from error
+
+
+def _placed(path: Path, number: int, fault: _Fault) -> str:
+    text = "\n".join(printable(line) for line in str(fault).split("\n"))
+    return f"{path}:{number}: {text}"
+
+
 class _Fault(Exception):
     """What is wrong with a line, with what to do."""
-
-
-class _at:  # noqa: N801 - a context manager
-    """Turns a fault into an error with its place."""
-
-    def __init__(self, path: Path, number: int) -> None:
-        self.place = f"{path}:{number}"
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, _Fault):
-            text = "\n".join(printable(line) for line in str(error).split("\n"))
-            msg = f"{self.place}: {text}"
-            raise RecordError(msg) from error.__cause__
 
 
 # ---------------------------------------------------------------------------------------------------------- one line
@@ -237,13 +265,14 @@ class _Whole:
     points: set[tuple[Any, ...]] = field(default_factory=set)
     shapes: dict[str, tuple[int, int]] = field(default_factory=dict)  # digest of examples → (examples, figures)
 
-    def add(self, line: Line) -> None:
-        """Refuse what does not fit to the lines before."""
+    def add(self, line: Line) -> Line:
+        """The line. Refuses what does not fit to the lines before."""
         place = ORDER.index(line.kind)
         if (self.place < 0) != (place == 0) or place < self.place:
             self._refuse(f"a line of kind '{line.kind}' out of order: expected one run, then measurements, then cells")
         self.place = place
         {"run": self._run, "measurement": self._measurement, "cell": self._cell}[line.kind](line.document)
+        return line
 
     def _run(self, run: Json) -> None:
         self.timed = run["measure"]["speed"] is not None

@@ -34,7 +34,7 @@ def check_samples(recorded: Any) -> Any:
     """Samples, back as they are. ValueError when they are neither rows of numbers nor a packed array."""
     low, high = _range_of_packed(recorded) if isinstance(recorded, dict) else _range_of_rows(recorded)
     if low < -LARGEST or high > LARGEST:
-        msg = f"samples lie between {low:g} and {high:g}, expected at most {LARGEST:g} either way"
+        msg = f"samples hold a figure beyond {LARGEST:g} either way"
         raise ValueError(msg)
     return recorded
 

@@ -703,10 +703,18 @@ def _counted(work: W) -> W:
 KINDS: dict[str, type[Line]] = {"run": Run, "measurement": Measurement, "cell": Cell}
 
 
+class _Plain(GenerateJsonSchema):
+    """Without a title for every field: it only repeats the field's name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
 def json_schema(kind: str | None = None) -> Json:
     """JSON Schema (draft 2020-12) of one kind of line; None: of a line of any kind."""
     about = {"$schema": DIALECT, "$id": f"urn:harness:record:{SCHEMA}" + (f":{kind}" if kind else "")}
     if kind is not None:
-        return {**about, **KINDS[kind].model_json_schema(by_alias=True)}
-    places, whole = models_json_schema([(model, "validation") for model in KINDS.values()], by_alias=True)
+        return {**about, **KINDS[kind].model_json_schema(by_alias=True, schema_generator=_Plain)}
+    models: list[tuple[type[BaseModel], Literal["validation"]]] = [(model, "validation") for model in KINDS.values()]
+    places, whole = models_json_schema(models, by_alias=True, schema_generator=_Plain)
     return {**about, "title": "Line", "oneOf": list(places.values()), **whole}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from harness.errors import HarnessError, PluginError, in_a_line
 from harness.plugins import Registry
 from harness.records import Records, read_samples
 from harness.reports.model import Absent, Bar, Figure, Kept, Ranged, Score
@@ -67,13 +69,43 @@ class Scorer:
 
 
 def make_scorer(records: Records, registry: Registry) -> Scorer:
-    """A scorer with the task's own metrics. PluginError when the record's task is not installed."""
+    """A scorer with the task's own metrics. PluginError when the record's task is not installed, or does not fit it."""
     about = records.run["task"]
-    task = registry.open_task({"use": about["name"], "params": about.get("params", {})})
-    tested = [data for data in records.run["task"]["data"] if "test" in data["counts"]]
+    names = [metric["name"] for metric in about["metrics"]]
+    tested = [data for data in about["data"] if "test" in data["counts"]]
     labels = tuple(tested[0]["labels"]) if tested else ()
-    confidence = records.run["measure"]["confidence"]
-    return Scorer(lambda samples, weights: task.metrics(samples, weights, labels), confidence)
+    with _fitting(about):
+        task = registry.open_task({"use": about["name"], "params": about.get("params", {})})
+
+    def metrics(samples: np.ndarray, weights: np.ndarray) -> Mapping[str, np.ndarray]:
+        with _fitting(about):
+            found = task.metrics(samples, weights, labels)
+            return {name: _checked(found[name], len(weights)) for name in names}
+
+    return Scorer(metrics, records.run["measure"]["confidence"])
+
+
+@contextmanager
+def _fitting(about: Json) -> Iterator[None]:
+    """Whatever a task says to params and samples that are not its own: the record is another version's, or made up."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        msg = (
+            f"task '{about['name']}' as installed here does not fit the record ({in_a_line(error)}): "
+            "install the version of it that the record names, or run the suite again"
+        )
+        raise PluginError(msg) from error
+
+
+def _checked(values: np.ndarray, count: int) -> np.ndarray:
+    """One figure per weighting."""
+    if np.shape(values) != (count,):
+        msg = f"figures of shape {np.shape(values)}, expected ({count},)"
+        raise ValueError(msg)
+    return values
 
 
 def scores(row: Scored | Absent, anchor: Scored | Absent, metrics: Sequence[Metric]) -> dict[str, Score]:
@@ -84,7 +116,8 @@ def scores(row: Scored | Absent, anchor: Scored | Absent, metrics: Sequence[Metr
 def dev_means(cells: Sequence[Json]) -> dict[str, float]:
     """Metrics on dev, means over the seeds that have them."""
     found = [cell["dev"] for cell in cells if cell.get("dev")]
-    return {name: float(np.mean([one[name] for one in found])) for name in (found[0] if found else ())}
+    names = [name for name in (found[0] if found else ()) if all(name in one for one in found)]
+    return {name: float(np.mean([one[name] for one in found])) for name in names}
 
 
 def kept(row: Scored | Absent, reference: Scored | Absent, of: str, metric: Metric, bars: Sequence[float]) -> Kept:
