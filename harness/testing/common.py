@@ -16,7 +16,8 @@ from typing import Any
 from harness.plugins import GROUP, Registered, Registry, load_registry
 from harness.specs import Params, Spec, load_object
 from harness.testing.model import Broken, Finding, NotApplicable, passed
-from harness.testing.toys import Toys, required, toys_of
+from harness.testing.sandbox import sandbox
+from harness.testing.toys import Made, Toys, required, toys_of
 
 HEAVY = (
     "torch", "transformers", "datasets", "onnxruntime", "onnx", "accelerate", "optimum", "scipy", "sklearn", "pandas",
@@ -137,6 +138,24 @@ def light(bench: Bench, folder: Path) -> Finding:
 def loads(bench: Bench, folder: Path) -> Finding:
     """The import string of the factory leads somewhere."""
     return passed(type(load_object(bench.spec.factory)).__name__)
+
+
+def left_nothing(made: Made) -> Finding:
+    """What a job wrote elsewhere, left behind and asked the network."""
+    trace = made.outcome.trace
+    allowed = (str(made.folder), str(sandbox().root / "tmp"), "/dev/", "/proc/")
+    elsewhere = [path for path in trace.written if not path.startswith(allowed)]
+    faults = {
+        "files left behind": trace.left,
+        "processes left behind": trace.processes,
+        "threads left behind": trace.threads,
+        "written outside its folder": elsewhere,
+        "asked the network": trace.network,
+    }
+    found = [f"{what}: {', '.join(map(str, names[:3]))}" for what, names in faults.items() if names]
+    if found:
+        raise Broken("; ".join(found))
+    return passed("no file, process or thread; nothing written elsewhere; no network")
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from harness.testing.model import Check, Finding, guarded
 # Kind → the module whose `CHECKS` (name, summary, function of a bench and a folder) are about it, and its bench.
 MODULES: Mapping[str, str] = {
     "compressor": "harness.testing.compressors",
+    "student": "harness.testing.students",
 }
 
 

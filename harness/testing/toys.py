@@ -25,7 +25,7 @@ from harness.testing.corpus import MAX_LENGTH, ToyTask, texts
 from harness.testing.model import Broken, NotApplicable
 from harness.testing.sandbox import Outcome, Sandbox, sandbox
 
-STEPS, RATE = 30, 3e-3
+STEPS, RATE = 30, 1e-2
 BATCH = 8
 PARITY = 16  # examples that are compared
 FAVOURITE = "transformer"  # what most people compress
