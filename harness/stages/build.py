@@ -7,6 +7,7 @@ from harness.data import read_meta
 from harness.measuring.size import artifact_sizes
 from harness.specs import BuildRequest, Facts, Student
 from harness.stages import Work, asset_path, check_unchanged, training_texts
+from harness.stages.checks import checked_work
 from harness.text import DOC_STRIDE
 
 
@@ -18,7 +19,7 @@ def run(work: Work) -> Facts:
     labels = read_meta(work.inputs["meta"]).labels
     keep = work.stage.params.get("init.keep")
     out = work.output()
-    facts = student.build(
+    said = student.build(
         BuildRequest(
             out=out,
             head=options["head"],
@@ -35,6 +36,7 @@ def run(work: Work) -> Facts:
             random_weights=bool(work.stage.params.get("random_weights")),
         )
     )
+    facts = checked_work(work.stage, work.out, said)
     for name, asset in options["assets"].items():
         check_unchanged(work, name, asset)
     Artifact(

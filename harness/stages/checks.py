@@ -90,8 +90,14 @@ def _outputs(stage: Stage) -> set[str]:
     return {"out"}
 
 
-def check_something(who: str, out: Path) -> None:
-    """StageError when a plugin wrote nothing: what the core adds to its output would hide that."""
-    if not any(path.is_file() for path in out.rglob("*")):
-        msg = f"'{who}' wrote nothing into `out`: there is no model to go on with"
+def checked_work(stage: Stage, folder: Path, said: Any) -> Facts:
+    """The facts of a plugin that had to write into `out`, before the core adds files, which would hide what is wrong.
+
+    StageError as above, and when nothing was written.
+    """
+    facts = checked_facts(stage.component, said)
+    check_written(stage, folder)
+    if not any(path.is_file() for path in (folder / "out").rglob("*")):
+        msg = f"'{stage.component}' wrote nothing into `out`: there is no model to go on with"
         raise StageError(msg)
+    return facts

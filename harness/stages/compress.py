@@ -16,6 +16,7 @@ from harness.inference import Answerer, load_answerer
 from harness.measuring.size import MODEL_SUFFIXES, artifact_sizes
 from harness.specs import Compressor, CompressRequest, Example, Facts
 from harness.stages import Work, asset_path, check_unchanged, training_texts
+from harness.stages.checks import checked_work
 
 PARITY_EXAMPLES = 32
 CALIBRATION_EXAMPLES = 256
@@ -35,7 +36,7 @@ def run(work: Work) -> Facts:
     out = work.output()
     compressor: Compressor = spec.load()
     params = spec.params(**work.options["params"])
-    facts = compressor.compress(
+    said = compressor.compress(
         CompressRequest(
             source=source,
             out=out,
@@ -49,6 +50,7 @@ def run(work: Work) -> Facts:
             student=lambda: work.registry.student(before.student).load().load(source, before.head),
         )
     )
+    facts = checked_work(work.stage, work.out, said)
     for name, asset in work.options["assets"].items():
         check_unchanged(work, name, asset)
     copy_encoder(source, out)
