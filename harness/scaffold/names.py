@@ -45,7 +45,7 @@ def _misspelt(name: str) -> str | None:
     if len(name) > LONGEST:
         return f"the name {name[:LONGEST]!r}… has {len(name)} characters, at most {LONGEST} are allowed: shorten it"
     if not _NAME.fullmatch(name):
-        hint = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")
+        hint = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-").lstrip("-0123456789")
         better = f" Try '{hint}'." if _NAME.fullmatch(hint) else ""
         return (
             f"the name {name!r} cannot be that of a package: lower-case latin letters and digits, a letter first, "
