@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from harness.hookspecs import hookimpl
     from harness.keys import Stage, stage_from_json
     from harness.reading import TABLE_SUFFIXES, Row, Table, choose_files, read_table, read_utf8, role_of
+    from harness.reports import (
+        Absent,
+        MainTable,
+        Marked,
+        Report,
+        csv_files,
+        json_files,
+        json_report,
+        main_table,
+        markdown_files,
+        plain_text,
+    )
     from harness.specs import (
         AHEAD,
         Arrays,
@@ -65,6 +77,10 @@ _EXECUTORS = ("Event", "Executor", "local_executor")
 _HOOKS = ("hookimpl",)
 _KEYS = ("Stage", "stage_from_json")
 _READING = ("TABLE_SUFFIXES", "Row", "Table", "choose_files", "read_table", "read_utf8", "role_of")
+_REPORTS = (
+    "Absent", "MainTable", "Marked", "Report", "csv_files", "json_files", "json_report", "main_table", "markdown_files",
+    "plain_text",
+)  # fmt: skip
 _RUNNING = ("run_stage", "stage_environment")
 _TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
 _WEIGHTS = ("all_tensors", "empty_model", "fill_model", "load_pretrained", "parameter_facts", "save_pretrained")
@@ -74,6 +90,7 @@ _MODULES = {
     **dict.fromkeys(_HOOKS, "hookspecs"),
     **dict.fromkeys(_KEYS, "keys"),
     **dict.fromkeys(_READING, "reading"),
+    **dict.fromkeys(_REPORTS, "reports"),
     **dict.fromkeys(_RUNNING, "executors.running"),
     **dict.fromkeys(_TEXT, "text"),
     **dict.fromkeys(_WEIGHTS, "weights"),
@@ -82,6 +99,7 @@ _MODULES = {
 __all__ = [
     "AHEAD",
     "TABLE_SUFFIXES",
+    "Absent",
     "Arrays",
     "AssetError",
     "Batch",
@@ -102,6 +120,8 @@ __all__ = [
     "Facts",
     "HarnessError",
     "Head",
+    "MainTable",
+    "Marked",
     "Metric",
     "Notice",
     "Observer",
@@ -109,6 +129,7 @@ __all__ = [
     "Params",
     "PluginError",
     "Prepared",
+    "Report",
     "Reporter",
     "ReporterSpec",
     "Role",
@@ -133,14 +154,20 @@ __all__ = [
     "all_tensors",
     "choices",
     "choose_files",
+    "csv_files",
     "did_you_mean",
     "empty_model",
     "fill_model",
     "hookimpl",
+    "json_files",
+    "json_report",
     "load_pretrained",
     "local_executor",
+    "main_table",
+    "markdown_files",
     "padding_id",
     "parameter_facts",
+    "plain_text",
     "read_table",
     "read_tokenizer",
     "read_utf8",

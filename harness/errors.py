@@ -63,6 +63,15 @@ def printable(line: str) -> str:
     return line if line.isprintable() else "".join(_shown(sign) for sign in line)
 
 
+def in_a_line(error: BaseException) -> str:
+    """`TypeError: what it says`, the first line of it, printable: for errors of plugins, whose text may be anything."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # its own text is what is broken
+        text = type(error).__name__
+    return printable(text.splitlines()[0][:300])
+
+
 def _shown(sign: str) -> str:
     if unicodedata.category(sign) == "Zs":
         return " "

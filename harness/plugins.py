@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from harness import hookspecs
-from harness.errors import PluginError, choices, did_you_mean, printable
+from harness.errors import PluginError, choices, did_you_mean, in_a_line
 from harness.specs import (
     CompressorSpec,
     DistillerSpec,
@@ -164,7 +164,7 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
                 providers[key] = provider
                 _refuse_slips(manager, module)
             except (Exception, SystemExit) as error:
-                broken[f"{provider} ({point.name})"] = _reason(error)
+                broken[f"{provider} ({point.name})"] = in_a_line(error)
                 if manager.get_plugin(key):
                     manager.unregister(name=key)
         return _collect(manager, providers, broken)
@@ -179,14 +179,6 @@ def build_registry(specs: Sequence[Spec], distribution: str = "test", version: s
 def _provider(point: EntryPoint) -> Provider:
     dist = point.dist
     return Provider(dist.name, dist.version) if dist else Provider(point.value.partition(".")[0], "unknown")
-
-
-def _reason(error: BaseException) -> str:
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # its own text is what is broken
-        text = type(error).__name__
-    return printable(text.splitlines()[0][:300])
 
 
 def _refuse_slips(manager: pluggy.PluginManager, module: Any) -> None:
@@ -209,7 +201,7 @@ def _collect(manager: pluggy.PluginManager, providers: Mapping[str, Provider], b
             try:
                 found += _yielded(impl.function(), kind, provider, found)
             except (Exception, SystemExit) as error:
-                who, why = f"{provider} ({impl.plugin_name.partition(':')[2]})", f"{hook}: {_reason(error)}"
+                who, why = f"{provider} ({impl.plugin_name.partition(':')[2]})", f"{hook}: {in_a_line(error)}"
                 broken[who] = f"{broken[who]}; {why}" if who in broken else why
     return Registry(_by_kind(found), broken)
 

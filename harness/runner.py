@@ -28,17 +28,17 @@ class Outcome:
     exit_code: int = 0  # of a failure: 2 when the input is bad, not the work
 
 
-Observer = Callable[[str, Stage, Event | Outcome], None]  # ("started" | "progress" | "finished", stage, what)
+Observe = Callable[[str, Stage, Event | Outcome], None]  # ("started" | "progress" | "finished", stage, what)
 
 
 @dataclass
 class Runner:
-    """One run of one plan. An observer that raises is the caller's bug; the CLI's never does."""
+    """One run of one plan. `observe` must not raise; plugins that watch are told by way of `harness.observing`."""
 
     plan: Plan
     store: Store
     executor: Executor
-    observe: Observer = field(default=lambda what, stage, event: None)
+    observe: Observe = field(default=lambda what, stage, event: None)
     fail_fast: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     _running: dict[str, contextlib.ExitStack] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Runner:
                 self._submit_ready(machine)
                 if self._running or self._elsewhere:
                     for event in self.executor.wait(_POLL):
-                        self._handle(event)
+                        self.handle(event)
                 elif not any(self._is_ready(stage) for stage in self._waiting()) and self._waiting():
                     msg = f"no stage can start, yet these wait: {[stage.label for stage in self._waiting()]}"
                     raise RuntimeError(msg)
@@ -103,7 +103,8 @@ class Runner:
         self.observe("started", stage, Event(kind="started", key=stage.key))
         self.executor.submit(stage)
 
-    def _handle(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
+        """Take note of what an executor says of a stage: what `wait` returned, or progress before it returns."""
         stage = self.plan.stages[event.key]
         if event.kind == "progress":
             self.observe("progress", stage, event)

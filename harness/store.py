@@ -210,11 +210,11 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Replace a file's content in one step: readers see the old or the new text, never a part."""
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace a file's content in one step: readers see the old or the new one, never a part. Text becomes UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     _sync(temporary)
     temporary.replace(path)
 

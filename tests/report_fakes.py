@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from harness.plugins import build_registry
+from harness.plugins import build_registry, load_registry
 from harness.records import Records
 from harness.reports import summarise
 from harness.specs import CompressorSpec, Metric, TaskSpec
@@ -279,6 +279,14 @@ def records(**run):
 
 
 REGISTRY = build_registry(specs())
+
+
+@functools.cache
+def reporters():
+    """Those of every report, as the command line makes them."""
+    from harness.cli.report_command import reporters as standard
+
+    return standard(load_registry())
 
 
 @functools.cache

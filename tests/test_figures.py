@@ -246,14 +246,14 @@ def test_other_axes_make_other_lines():
 
 
 def test_the_report_links_the_files_that_are_written(tmp_path):
-    path = write_reports(report(), tmp_path, "my suite.v2")
+    path, *_ = write_reports(report(), tmp_path, "my suite.v2", fakes.reporters())
     (link,) = re.findall(r"^!\[accuracy against .*\]\((.*)\)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert link == "my%20suite.v2.accuracy.svg"
     assert "<svg" in (tmp_path / "my suite.v2.accuracy.svg").read_text(encoding="utf-8")
 
 
 def test_every_figure_of_a_study_is_linked_and_written(tmp_path):
-    path = write_reports(entity_report(), tmp_path, "ner")
+    path, *_ = write_reports(entity_report(), tmp_path, "ner", fakes.reporters())
     links = re.findall(r"\]\((.*\.svg)\)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert links == ["ner.f1.svg", "ner.by-row.svg", "ner.parameters.svg", "ner.by-beta.svg"]
     assert all((tmp_path / link).exists() for link in links)

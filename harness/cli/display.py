@@ -28,9 +28,9 @@ class Display(Protocol):
         """Take note of what happened to a stage."""
 
 
-def make_display(plan: Plan, what: str) -> Display:
-    """Live on a terminal, plain otherwise. `what` names the things that are counted."""
-    return Live(plan, what) if on_terminal() else Plain(plan)
+def make_display(plan: Plan, what: str, *, drawn: bool = True) -> Display:
+    """Live on a terminal where it may be drawn on, plain otherwise. `what` names the things that are counted."""
+    return Live(plan, what) if drawn and on_terminal() else Plain(plan)
 
 
 class Plain:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.chosen import BUNDLED, Chosen, choose
 from harness.cli.common import talk
-from harness.errors import HarnessError
-from harness.plugins import load_registry
+from harness.errors import HarnessError, PluginError, in_a_line
+from harness.plugins import Registry, load_registry
 from harness.records import Records, read_records
+from harness.specs import Reporter
 
 if TYPE_CHECKING:
     from harness.suite.types import Grid
 
 SUFFIX = ".records.jsonl"
+STANDARD = tuple(f"{BUNDLED}/{name}" for name in ("markdown", "csv", "json"))
 
 
 @click.command(
@@ -25,18 +29,28 @@ SUFFIX = ".records.jsonl"
 Examples:
   harness report reports/quickstart.records.jsonl
   harness report reports/quickstart.records.jsonl --json
+  harness report reports/quickstart.records.jsonl --format latex
+  harness report reports/quickstart.records.jsonl --format csv --format latex=columns=[1,2,3],label=tab:mine
   harness report reports/quickstart.records.jsonl --matrix model:compress""",
 )
 @click.argument("record", type=click.Path(path_type=Path), default=Path("reports/quickstart" + SUFFIX))
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout instead of files.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="NAME[=PARAMS]",
+    help="What to write (repeatable; default: markdown, csv, json). See: harness list reporters.",
+)
 @click.option("--matrix", metavar="ROWS:COLUMNS[:METRICS]", help="A compact table on stdout: model:limit,epoch.")
-def command(record: Path, as_json: bool, matrix: str | None) -> int:
+def command(record: Path, as_json: bool, formats: tuple[str, ...], matrix: str | None) -> int:
     """Write a report again from its record, without running anything."""
     from harness.reports import compact_tables, json_report, summarise, summary_sentence, write_reports
 
+    registry = load_registry()
     try:
         records = read_records(record)
-        report = summarise(records, load_registry(), _grid(matrix, records) if matrix else None)
+        report = summarise(records, registry, _grid(matrix, records) if matrix else None)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         msg = f"{record}: a field is missing or of another kind ({type(error).__name__}: {error}); run the suite again"
         raise HarnessError(msg) from error
@@ -46,10 +60,26 @@ def command(record: Path, as_json: bool, matrix: str | None) -> int:
     if as_json:
         click.echo(json.dumps(json_report(report), ensure_ascii=False, indent=1))
         return 0
-    path = write_reports(report, record.parent, record.name.removesuffix(SUFFIX))
-    talk(f"report: {path}")
+    name, chosen = record.name.removesuffix(SUFFIX), reporters(registry, formats)
+    for path in write_reports(report, record.parent, name, chosen)[: None if formats else 1]:
+        talk(f"report: {path}")
     talk(summary_sentence(report))
     return 0
+
+
+def reporters(registry: Registry, formats: Sequence[str] = ()) -> dict[str, Reporter]:
+    """The reporters that --format names, else those of every report. PluginError where one cannot be made."""
+    named = [choose(registry, "reporter", "--format", text) for text in formats or STANDARD]
+    return {one.entry.full_name: _made(registry, one) for one in named}
+
+
+def _made(registry: Registry, chosen: Chosen) -> Reporter:
+    params = chosen.params()
+    try:
+        return registry.reporter(chosen.entry.full_name).make(params)
+    except Exception as error:
+        msg = f"reporter '{chosen.title}' cannot be made: {in_a_line(error)}"
+        raise PluginError(msg) from error
 
 
 def _grid(text: str, records: Records) -> Grid:

@@ -15,14 +15,19 @@ from typing import Any
 import click
 
 from harness.assets import Missing, fetch
+from harness.cli.chosen import BUNDLED, Chosen, choose
 from harness.cli.common import LIBRARIES, Opened, open_store, open_suite, suite_options, talk
-from harness.cli.display import counts, make_display
+from harness.cli.display import counts
+from harness.cli.report_command import reporters as reporters_of
+from harness.cli.stages import started as start_stages
 from harness.errors import AssetError, HarnessError, SuiteError
-from harness.executors.local import LocalExecutor
-from harness.measuring.machine import detect, versions
+from harness.measuring.machine import versions
+from harness.observing import Audience, Listener
 from harness.plan import Plan, Weights
+from harness.plugins import Registry
 from harness.records import Records, RunFacts, make_records, read_records, with_earlier
-from harness.runner import Outcome, Runner
+from harness.runner import Outcome
+from harness.specs import Reporter
 from harness.store import Store, write_atomic
 from harness.suite import Cell
 
@@ -36,11 +41,25 @@ Examples:
   harness run suites/quickstart.toml
   harness run suites/quickstart.toml --only model=lstm*,compress=int8
   harness run suites/quickstart.toml --set "matrix.seed=[1,2,3]"
-  harness run suites/quickstart.toml --rehearse""",
+  harness run suites/quickstart.toml --rehearse
+  harness run suites/quickstart.toml --observe events=run.events.jsonl
+  harness run suites/quickstart.toml --rehearse --executor inline=post_mortem=true""",
 )
 @suite_options
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed stage.")
 @click.option("--workers", type=click.IntRange(1), help="Stages at once (default: one per core, at most 4).")
+@click.option(
+    "--executor",
+    metavar="NAME[=PARAMS]",
+    help="Where stages run (default: local, worker processes). See: harness list executors.",
+)
+@click.option(
+    "--observe",
+    "observers",
+    multiple=True,
+    metavar="NAME[=PARAMS]",
+    help="Who is told what happens (repeatable; default: nobody). See: harness list observers.",
+)
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 def command(
@@ -51,6 +70,8 @@ def command(
     weights: Weights,
     fail_fast: bool,
     workers: int | None,
+    executor: str | None,
+    observers: tuple[str, ...],
     reports: Path,
     as_json: bool,
 ) -> int:
@@ -61,23 +82,49 @@ def command(
     """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     opened = open_suite(suite, only, overrides, rehearse=rehearse, weights=weights)
+    where = choose(opened.registry, "executor", "--executor", executor or f"{BUNDLED}/local")
+    where.params()
+    who = [choose(opened.registry, "observer", "--observe", text) for text in observers]
+    standard = reporters_of(opened.registry)
     plan = provide(opened, opened.plan())
     store = open_store()
     probe(reports)
     talk(f"{opened.suite.name}: {len(plan.cells)} cells, {len(plan.stages)} stages; store {store.root}")
-    plan, outcomes = execute(opened, plan, store, workers, fail_fast=fail_fast)
-    seconds = time.monotonic() - clock
-    facts = RunFacts(
-        mode=opened.mode,
-        started=started,
-        seconds=seconds,
-        command=opened.command,
-        machine=opened.machine,
-        versions=versions(LIBRARIES),
+    with audience(who, opened, plan, store) as watching:
+        plan, outcomes = execute(opened, plan, store, where, workers, watching, fail_fast=fail_fast)
+        seconds = time.monotonic() - clock
+        facts = RunFacts(
+            mode=opened.mode,
+            started=started,
+            seconds=seconds,
+            command=opened.command,
+            machine=opened.machine,
+            versions=versions(LIBRARIES),
+        )
+        records = make_records(plan, store, outcomes, opened.registry, facts)
+        finish(opened, records, reports, standard, counts(dict(outcomes), seconds), as_json=as_json)
+        code = say_problems(opened, records, outcomes)
+        watching.status = "failed" if code else "ok"
+    return code
+
+
+def audience(chosen: Sequence[Chosen], opened: Opened, plan: Plan, store: Store) -> Audience:
+    """The observers that were asked for, listening."""
+    facts = {
+        "command": opened.command,
+        "cells": len(plan.cells),
+        "stages": len(plan.stages),
+        "store": str(store.root),
+    }
+    return Audience([_listener(opened.registry, one) for one in chosen], opened.report_name, facts)
+
+
+def _listener(registry: Registry, chosen: Chosen) -> Listener:
+    spec = registry.observer(chosen.entry.full_name)
+    return Listener(
+        make=lambda: spec.make(chosen.params()),
+        complain=lambda why: talk(f"observer {chosen.title} was dropped, the run goes on: {why}"),
     )
-    records = make_records(plan, store, outcomes, opened.registry, facts)
-    finish(opened, records, reports, counts(dict(outcomes), seconds), as_json=as_json)
-    return say_problems(opened, records, outcomes)
 
 
 def provide(opened: Opened, plan: Plan) -> Plan:
@@ -116,39 +163,34 @@ def probe(reports: Path) -> None:
 
 
 def execute(
-    opened: Opened, plan: Plan, store: Store, workers: int | None, *, fail_fast: bool
+    opened: Opened,
+    plan: Plan,
+    store: Store,
+    where: Chosen,
+    workers: int | None,
+    watching: Audience,
+    *,
+    fail_fast: bool,
 ) -> tuple[Plan, Mapping[str, Outcome]]:
-    """Run the plan on this machine, watched.
+    """Run the plan, watched.
 
     Inputs come first: bad ones end the run before they cost anything. A row that failed would leave its whole group
     unmeasured; so the others are planned and measured without it.
     """
-    identity = detect().identity
-    cores = max(1, min(identity.logical_cores, int(identity.cpu_quota or identity.logical_cores)))
-    capacity = workers or min(cores, 4)
     store.create()
-    executor = LocalExecutor(store, capacity, max(1, cores // capacity))
-    try:
-        early = _watched(Runner(plan.inputs_only(), store, executor), "inputs")
+    with start_stages(opened.registry, where, store, workers) as stages:
+        early = stages.run(plan.inputs_only(), "inputs", watching)
         _refuse_bad_input(early)
         known = {key: outcome for key, outcome in early.items() if outcome.status == "failed"}
-        outcomes = _watched(Runner(plan, store, executor, fail_fast=fail_fast, outcomes=known), "stages")
+        outcomes = stages.run(plan, "stages", watching, fail_fast=fail_fast, outcomes=known)
         rest = _without_failures(plan, outcomes)
         if rest and not fail_fast:
             failed = frozenset(key for key, outcome in outcomes.items() if not _done(outcome))
             again = opened.plan(rest, failed)
-            outcomes = {**outcomes, **_watched(Runner(again, store, executor), "measurements")}
+            outcomes = {**outcomes, **stages.run(again, "measurements", watching)}
             plan = plan.merged(again)
         ran = {key: outcome for key, outcome in early.items() if outcome.status == "ok"}
         return plan, {**outcomes, **ran}
-    finally:
-        executor.close()
-
-
-def _watched(runner: Runner, what: str) -> Mapping[str, Outcome]:
-    with make_display(runner.plan, what) as display:
-        runner.observe = display
-        return runner.run()
 
 
 def _refuse_bad_input(outcomes: Mapping[str, Outcome]) -> None:
@@ -169,7 +211,9 @@ def _without_failures(plan: Plan, outcomes: Mapping[str, Outcome]) -> tuple[Cell
     return tuple(cell.cell for cell in sound) if lost and len(sound) < len(plan.cells) else ()
 
 
-def finish(opened: Opened, records: Records, reports: Path, summary: str, *, as_json: bool) -> None:
+def finish(
+    opened: Opened, records: Records, reports: Path, reporters: Mapping[str, Reporter], summary: str, *, as_json: bool
+) -> None:
     """Write record and reports, say what came out."""
     from harness.reports import json_report, summarise, summary_sentence, write_reports
 
@@ -177,7 +221,7 @@ def finish(opened: Opened, records: Records, reports: Path, summary: str, *, as_
     complete = _with_earlier(opened, records, path)
     complete.write(path)
     report = summarise(complete, opened.registry)
-    written = write_reports(report, reports, opened.report_name)
+    written, *_ = write_reports(report, reports, opened.report_name, reporters)
     if as_json:
         click.echo(json.dumps(json_report(report), ensure_ascii=False, indent=1))
     talk("")

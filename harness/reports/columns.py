@@ -10,7 +10,7 @@ from harness.reports.escape import markdown
 from harness.reports.history import NOT_TRAINED
 from harness.reports.model import Absent, Figure, Report, Row, Theirs
 from harness.reports.study import millions, minutes, per_minute
-from harness.reports.tables import Content, Shown, figure, header, integer, measured, metric_column
+from harness.reports.tables import Content, Marked, Shown, figure, header, integer, measured, metric_column
 from harness.specs import Metric
 
 Column = tuple[str, Sequence[Content]]
@@ -117,7 +117,7 @@ def outsiders(report: Report) -> list[Theirs]:
 
 def outsider_cells(row: Theirs, report: Report, before: int, after: int) -> list[Content]:
     """A line of the main table with what was published; `before` and `after`: columns around the study's."""
-    name = Shown(f"*{markdown(row.label)}* (published)")
+    name = Marked(row.label, "published")
     cells = [_published(row, column) for column in report.columns]
     return [name, *[Shown("")] * (before - 1), *cells, *[NOT_RUN] * after]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.reports import format as fmt
+from harness.reports.escape import markdown
 from harness.reports.model import Absent, AxisValue, Compact, Place, Report, Row
 from harness.reports.quality import Scored, compared
 from harness.reports.tables import Content, Lines, Shown, header, metric_column, table
@@ -114,9 +115,9 @@ def _shown(one: Compact, report: Report) -> Lines:
     ]
     level = fmt.share(report.run["measure"]["confidence"])
     uncompressed = "" if "compress" in (*one.row_axes, *one.column_axes) else ", uncompressed rows"
+    title = header(f"{metric.name} on test", metric.unit, metric.higher_is_better)
     note = (
-        f"{header(f'{metric.name} on test', metric.unit, metric.higher_is_better)}{uncompressed}, mean over seeds with "
-        f"its {level} interval. "
+        f"{markdown(title)}{uncompressed}, mean over seeds with its {level} interval. "
         "Bold: the best of the column, and what a paired comparison does not tell from it."
     )
     align = "l" * len(one.row_axes) + "r" * len(across)

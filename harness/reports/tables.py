@@ -13,6 +13,7 @@ from harness.reports.model import Absent, Figure, Ranged, Ratio, Report, Row
 from harness.statistics import Interval
 
 Lines = list[str]
+ANCHOR = "anchor"
 UNRESOLVED = " ?"  # after a ratio that its measurement does not resolve
 
 
@@ -22,7 +23,15 @@ class Shown(str):
     __slots__ = ()
 
 
-Content = str | Absent
+@dataclass(frozen=True)
+class Marked:
+    """A name that stands out, and why: the anchor's, or one that was published and not run."""
+
+    text: str
+    note: str  # "anchor", "published"
+
+
+Content = str | Marked | Absent
 
 
 @dataclass
@@ -36,6 +45,9 @@ class Notes:
         if isinstance(content, Absent):
             number = self._numbers.setdefault(content.reason, len(self._numbers) + 1)
             return fmt.DASH + fmt.superscript(number)
+        if isinstance(content, Marked):
+            stars = "**" if content.note == ANCHOR else "*"
+            return f"{stars}{markdown(content.text)}{stars} ({content.note})"
         return str(content) if isinstance(content, Shown) else markdown(content)
 
     def lines(self) -> Lines:
@@ -73,7 +85,7 @@ def bullets(items: Iterable[str]) -> Lines:
 
 def name(row: Row) -> Content:
     """The row's label, the anchor's marked."""
-    return Shown(f"**{markdown(row.label)}** (anchor)") if row.anchor else row.label
+    return Marked(row.label, ANCHOR) if row.anchor else row.label
 
 
 def metric_column(values: Sequence[Ranged], unit: str, signed: bool = False) -> list[Content]:
@@ -129,13 +141,12 @@ def integer(value: Figure) -> Content:
     return value if isinstance(value, Absent) else Shown(fmt.count(round(value)))
 
 
-def header(metric: str, unit: str, higher_is_better: bool) -> Shown:
+def header(metric: str, unit: str, higher_is_better: bool) -> str:
     """`accuracy, % ↑`."""
     arrow = "↑" if higher_is_better else "↓"
-    return Shown(f"{markdown(metric)}{', ' + markdown(unit) if unit else ''} {arrow}")
+    return f"{metric}{', ' + unit if unit else ''} {arrow}"
 
 
 def points(report: Report) -> str:
     """The unit of differences."""
-    unit = report.primary.unit
-    return "points" if unit == "%" else markdown(unit)
+    return "points" if report.primary.unit == "%" else report.primary.unit

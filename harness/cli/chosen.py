@@ -1,0 +1,73 @@
+"""Components named on the command line: `NAME`, `NAME=VALUE` or `NAME=PARAM=VALUE,PARAM=VALUE`."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import PluginError
+from harness.plugins import Registered, Registry
+from harness.specs import Params
+from harness.suite.problems import describe, dotted, validated, words
+
+BUNDLED = "harness"  # the distribution: what is used unasked is named in full, so that nobody else's can take its place
+_PAIR = re.compile(r"(?:^|,)([A-Za-z_]\w*)=")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A component as somebody asked for it."""
+
+    option: str  # "--format"
+    entry: Registered
+    text: str  # of its params, nothing where there are none
+
+    @property
+    def title(self) -> str:
+        """`latex (harness 0.1.0)`."""
+        return f"{self.entry.spec.name} ({self.entry.provider})"
+
+    def params(self) -> Params:
+        """Checked by the component's own schema. PluginError naming the option, what was found, what is allowed."""
+        schema = self.entry.spec.params
+        raw = _read(self.text, words(schema))
+        try:
+            return validated(schema, raw)
+        except ValidationError as error:
+            faults = describe(error, schema, raw)
+            name = self.entry.spec.name
+            raise PluginError([f"{self.option} {name}: {dotted(f.loc)}: {f.message}" for f in faults]) from error
+
+
+def choose(registry: Registry, kind: str, option: str, text: str) -> Chosen:
+    """What `text` names. PluginError with the choices where there is none of that name, or more than one."""
+    name, _, params = text.partition("=")
+    try:
+        return Chosen(option, registry.entry(kind, name), params)
+    except PluginError as error:
+        msg = f"{option}: {error}"
+        raise PluginError(msg) from error
+
+
+def _read(text: str, known: list[str]) -> dict[str, Any]:
+    """The params as a table; a value without a name is the first param's."""
+    if not text:
+        return {}
+    found = list(_PAIR.finditer(text))
+    if not known or not found or found[0].start() > 0:
+        return {known[0] if known else text: _value(text)}
+    ends = [*(pair.start() for pair in found[1:]), len(text)]
+    return {pair[1]: _value(text[pair.end() : end]) for pair, end in zip(found, ends, strict=True)}
+
+
+def _value(text: str) -> Any:
+    """TOML where it is TOML, else the text itself, so that paths need no quotes."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text

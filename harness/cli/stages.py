@@ -1,0 +1,91 @@
+"""An executor at work for a command: made from what was asked for, watched, stopped in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from harness.cli.chosen import Chosen
+from harness.cli.display import make_display
+from harness.errors import PluginError, in_a_line
+from harness.executors import Event, Executor
+from harness.keys import Stage
+from harness.measuring.machine import detect
+from harness.observing import Audience
+from harness.plan import Plan
+from harness.plugins import Registry
+from harness.runner import Outcome, Runner
+from harness.specs import ExecutorRequest, ExecutorSpec
+from harness.store import Store
+
+
+@contextmanager
+def started(registry: Registry, where: Chosen, store: Store, workers: int | None) -> Iterator[Stages]:
+    """The executor, made with this machine's cores; closed afterwards. PluginError when it cannot be made."""
+    identity = detect().identity
+    cores = max(1, min(identity.logical_cores, int(identity.cpu_quota or identity.logical_cores)))
+    capacity = workers or min(cores, 4)
+    relay = _Relay()
+    request = ExecutorRequest(
+        store=store,
+        capacity=capacity,
+        threads=max(1, cores // capacity),
+        params=where.params(),
+        progress=relay.progress,
+    )
+    spec = registry.executor(where.entry.full_name)
+    executor = _made(spec, request, where.title)
+    try:
+        yield Stages(store, executor, relay, drawn=not spec.interactive)
+    finally:
+        executor.close()
+
+
+@dataclass
+class _Relay:
+    """Progress of an executor that works inside `wait`: it is made before the runner that wants to know."""
+
+    runner: Runner | None = None
+
+    def progress(self, event: Event) -> None:
+        if self.runner:
+            self.runner.handle(event)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Runs plans, one after another, on one executor."""
+
+    store: Store
+    executor: Executor
+    relay: _Relay
+    drawn: bool  # may live bars be drawn meanwhile?
+
+    def run(
+        self,
+        plan: Plan,
+        what: str,
+        watching: Audience,
+        *,
+        fail_fast: bool = False,
+        outcomes: Mapping[str, Outcome] | None = None,
+    ) -> Mapping[str, Outcome]:
+        """Run a plan to its end; `what` names the things that are counted, `outcomes` are known already."""
+        with make_display(plan, what, drawn=self.drawn) as display:
+
+            def observe(said: str, stage: Stage, event: Event | Outcome) -> None:
+                display(said, stage, event)
+                watching.stage(said, stage, event)
+
+            runner = Runner(plan, self.store, self.executor, observe, fail_fast, dict(outcomes or {}))
+            self.relay.runner = runner
+            return runner.run()
+
+
+def _made(spec: ExecutorSpec, request: ExecutorRequest, title: str) -> Executor:
+    try:
+        return spec.make(request)
+    except Exception as error:
+        msg = f"executor {title} cannot be made: {in_a_line(error)}"
+        raise PluginError(msg) from error

@@ -1,0 +1,1 @@
+"""What a report becomes: markdown with figures, CSV, JSON, a LaTeX table."""
