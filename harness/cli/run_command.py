@@ -178,7 +178,7 @@ def execute(
     unmeasured; so the others are planned and measured without it.
     """
     store.create()
-    with start_stages(opened.registry, where, store, workers) as stages:
+    with start_stages(opened.registry, where, store, workers, opened.suite.limits) as stages:
         early = stages.run(plan.inputs_only(), "inputs", watching)
         _refuse_bad_input(early)
         known = {key: outcome for key, outcome in early.items() if outcome.status == "failed"}

@@ -11,6 +11,7 @@ from harness.cli.display import make_display
 from harness.errors import PluginError, in_a_line
 from harness.executors import Event, Executor
 from harness.keys import Stage
+from harness.limits import Limits
 from harness.measuring.machine import detect
 from harness.observing import Audience
 from harness.plan import Plan
@@ -21,7 +22,7 @@ from harness.store import Store
 
 
 @contextmanager
-def started(registry: Registry, where: Chosen, store: Store, workers: int | None) -> Iterator[Stages]:
+def started(registry: Registry, where: Chosen, store: Store, workers: int | None, limits: Limits) -> Iterator[Stages]:
     """The executor, made with this machine's cores; closed afterwards. PluginError when it cannot be made."""
     identity = detect().identity
     cores = max(1, min(identity.logical_cores, int(identity.cpu_quota or identity.logical_cores)))
@@ -32,6 +33,7 @@ def started(registry: Registry, where: Chosen, store: Store, workers: int | None
         capacity=capacity,
         threads=max(1, cores // capacity),
         params=where.params(),
+        limits=limits,
         progress=relay.progress,
     )
     spec = registry.executor(where.entry.full_name)
