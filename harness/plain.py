@@ -16,6 +16,11 @@ def plain(text: object, longest: int = LONGEST) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
+def plain_lines(text: str, most: int = 20, longest: int = 1000) -> str:
+    """The same, line by line, for what is written in several on purpose: at most so many of them."""
+    return "\n".join(plain(line, longest) for line in text.splitlines()[:most])
+
+
 def _visible(character: str) -> str:
     """White space → a space, what cannot be seen or stored → nothing."""
     if character.isspace():

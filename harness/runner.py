@@ -10,6 +10,7 @@ from typing import IO, Literal
 
 from harness.executors import Event, Executor
 from harness.keys import Stage
+from harness.plain import plain, plain_lines
 from harness.plan import Plan
 from harness.store import Store
 
@@ -43,6 +44,8 @@ class Runner:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     _running: dict[str, contextlib.ExitStack] = field(default_factory=dict)
     _elsewhere: set[str] = field(default_factory=set)  # claimed by another run
+    _suspects: set[str] = field(default_factory=set)  # had an input in common while somebody changed it
+    _alone: set[str] = field(default_factory=set)  # those of them that run again while nothing else does
 
     def run(self) -> Mapping[str, Outcome]:
         """Run to the end; every stage of the plan has an outcome afterwards."""
@@ -82,8 +85,10 @@ class Runner:
         else:
             ready = [stage for stage in waiting if self._is_ready(stage)][:1]  # measured alone, after all the rest
         for stage in ready:
-            if len(self._running) >= self.executor.capacity:
+            if len(self._running) >= self.executor.capacity or self._suspects & self._running.keys():
                 return
+            if stage.key in self._suspects and self._running:
+                continue
             if not machine.hold(exclusive=stage.exclusive):
                 self._elsewhere.add(stage.key)
                 continue
@@ -110,10 +115,30 @@ class Runner:
             self.observe("progress", stage, event)
             return
         self._running.pop(event.key).close()
+        if self._again(event):
+            return
         status: Status = "ok" if event.kind == "done" else "failed"
         code = event.exit_code if status == "failed" else 0
-        outcome = Outcome(status=status, seconds=event.seconds, reason=event.reason, log=event.log, exit_code=code)
+        reason = plain_lines(event.reason) if code == 2 else plain(event.reason)
+        outcome = Outcome(status=status, seconds=event.seconds, reason=reason, log=event.log, exit_code=code)
         self._finish(event.key, outcome)
+
+    def _again(self, event: Event) -> bool:
+        """Is the stage to run once more? In any case, inputs that were changed are to be made anew.
+
+        Where several stages had such an input at once, each may have done it: they run again one by one, alone, and who
+        does it then has given itself away.
+        """
+        for key in event.damaged:
+            self.store.discard(key)
+            self.outcomes.pop(key, None)
+        readers = {key for key in self._running if set(event.damaged) & set(self.plan.stages[key].needs)}
+        if readers:
+            self._suspects |= {event.key, *readers}
+        if event.kind == "done" or event.key not in self._suspects - self._alone:
+            return False
+        self._alone.add(event.key)
+        return True
 
     def _finish(self, key: str, outcome: Outcome) -> None:
         self.outcomes[key] = outcome

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class _Attempt:
     token: str  # a plugin that writes where the worker writes does not know it
     started: float  # monotonic, seconds
     log: Path
+    inputs: Mapping[str, State]  # of the entries that it reads
 
 
 @dataclass
@@ -74,9 +76,10 @@ class LocalExecutor:
         idle = (w for w in self._workers if w.attempt is None and w.process.poll() is None)
         worker = next(idle, None) or self._start()
         log = self.store.logs / f"{stage.kind}-{stage.key[:16]}.log"
-        worker.attempt = _Attempt(stage, secrets.token_hex(8), time.monotonic(), log)
         for ref in stage.inputs.values():
             self._seen.setdefault(ref.key, state_of(self.store.folder(ref.key)))
+        inputs = {ref.key: self._seen[ref.key] for ref in stage.inputs.values()}
+        worker.attempt = _Attempt(stage, secrets.token_hex(8), time.monotonic(), log, inputs)
         job = {
             "stage": stage.as_json(),
             "store": str(self.store.root.absolute()),
@@ -181,7 +184,7 @@ class LocalExecutor:
         worker.attempt = None
         if kind == "failed" or left:
             self._drop(worker)
-        return [self._checked(attempt.stage, event, thoroughly=left)]
+        return [self._checked(attempt, event, thoroughly=left)]
 
     def _disturbed(self, worker: _Worker) -> list[Event]:
         """Something else than the worker wrote where the worker writes, so nothing that comes there can be believed."""
@@ -207,36 +210,42 @@ class LocalExecutor:
         attempt, worker.attempt = worker.attempt, None
         self._drop(worker)
         event = Event(kind="failed", key=attempt.stage.key, reason=reason, log=str(attempt.log))
-        return self._checked(attempt.stage, event)
+        return self._checked(attempt, event)
 
-    def _checked(self, stage: Stage, event: Event, *, thoroughly: bool = False) -> Event:
+    def _checked(self, attempt: _Attempt, event: Event, *, thoroughly: bool = False) -> Event:
         """The event, or what it does not say: an input that is no longer what it was, a result that is not there."""
-        trim(Path(event.log))
-        folders = {ref.key: self.store.folder(ref.key) for ref in stage.inputs.values()}
-        changed = {k: found for k, f in folders.items() if (found := difference(self._seen.get(k, {}), state_of(f)))}
+        stage = attempt.stage
+        trim(attempt.log)
+        changed = {k: found for k, was in attempt.inputs.items() if (found := self._changed(k, was))}
         if changed:
-            for key in changed:
-                self._seen.pop(key, None)
-            self.store.discard(stage.key)
             reason = f"'{stage.component}' {next(iter(changed.values()))} among its inputs, which are read-only"
             reason += ": it has to write into its own folder; the input is made again, the result is not used"
-            return replace(event, kind="failed", reason=reason, exit_code=1, damaged=tuple(changed))
+            return self._refused(stage, event, reason, tuple(changed))
         if event.kind != "done":
             return event
         wrong = self.store.verify(stage.key) if thoroughly or not self.store.entry(stage.key) else None
         if wrong:
-            self.store.discard(stage.key)
             reason = f"the result of '{stage.component}' is not as it was stored ({wrong}): did a thread still write?"
-            return replace(event, kind="failed", reason=reason, exit_code=1)
+            return self._refused(stage, event, reason)
         self._seen[stage.key] = state_of(self.store.folder(stage.key))
         return event
+
+    def _changed(self, key: str, was: State) -> str | None:
+        found = difference(was, state_of(self.store.folder(key)))
+        if found:
+            self._seen.pop(key, None)
+        return found
+
+    def _refused(self, stage: Stage, event: Event, reason: str, damaged: tuple[str, ...] = ()) -> Event:
+        self.store.discard(stage.key)
+        return replace(event, kind="failed", reason=reason, exit_code=1, damaged=damaged)
 
     def _drop(self, worker: _Worker) -> None:
         """End a worker with everything that it started, and remove what it left."""
         assert worker.process.stdout is not None  # noqa: S101 - as above
         self._selector.unregister(worker.process.stdout)
         self._workers.remove(worker)
-        end(worker.process.pid, worker.mark)
+        end(worker.process.pid if worker.process.poll() is None else None, worker.mark)
         worker.process.wait()
         for pipe in (worker.process.stdin, worker.process.stdout):
             if pipe:

@@ -96,9 +96,12 @@ def _command(process: Any) -> str:
         return f"process {process.pid}"
 
 
-def end(pid: int, mark: str) -> None:
-    """Kill a process, its descendants and whatever carries its mark; signals that can be ignored are not tried."""
-    _kill(_family(pid))
+def end(pid: int | None, mark: str) -> None:
+    """Kill a process, its descendants and whatever carries its mark; signals that can be ignored are not tried.
+
+    `pid` None: it has ended already, and its number may be somebody else's.
+    """
+    _kill([] if pid is None else _family(pid))
     end_marked(mark)
 
 
