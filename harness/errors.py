@@ -72,6 +72,11 @@ def in_a_line(error: BaseException) -> str:
     return printable(text.splitlines()[0][:300])
 
 
+def worded(error: BaseException) -> str:
+    """What the harness raised in its own words, anything else with its type; one line."""
+    return printable("; ".join(str(error).splitlines())) if isinstance(error, HarnessError) else in_a_line(error)
+
+
 def _shown(sign: str) -> str:
     if unicodedata.category(sign) == "Zs":
         return " "

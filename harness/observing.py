@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from harness.errors import in_a_line
+from harness.errors import worded
 from harness.executors import Event
 from harness.keys import Stage
 from harness.runner import Outcome
@@ -63,7 +63,7 @@ class Listener:
             while (notice := self._waiting.get()) is not None:
                 observer.notice(notice)
         except BaseException as error:  # SystemExit, too, would end in silence here
-            self._drop(in_a_line(error))
+            self._drop(worded(error))
 
     def _drop(self, why: str) -> None:
         with self._once:

@@ -11,7 +11,7 @@ import click
 
 from harness.cli.chosen import BUNDLED, Chosen, choose
 from harness.cli.common import talk
-from harness.errors import HarnessError, PluginError, in_a_line
+from harness.errors import HarnessError, PluginError, worded
 from harness.plugins import Registry, load_registry
 from harness.records import Records, read_records
 from harness.specs import Reporter
@@ -78,7 +78,7 @@ def _made(registry: Registry, chosen: Chosen) -> Reporter:
     try:
         return registry.reporter(chosen.entry.full_name).make(params)
     except Exception as error:
-        msg = f"reporter '{chosen.title}' cannot be made: {in_a_line(error)}"
+        msg = f"reporter '{chosen.title}' cannot be made: {worded(error)}"
         raise PluginError(msg) from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.cli.chosen import Chosen
 from harness.cli.display import make_display
-from harness.errors import PluginError, in_a_line
+from harness.errors import PluginError, worded
 from harness.executors import Event, Executor
 from harness.keys import Stage
 from harness.limits import Limits
@@ -89,5 +89,5 @@ def _made(spec: ExecutorSpec, request: ExecutorRequest, title: str) -> Executor:
     try:
         return spec.make(request)
     except Exception as error:
-        msg = f"executor {title} cannot be made: {in_a_line(error)}"
+        msg = f"executor {title} cannot be made: {worded(error)}"
         raise PluginError(msg) from error

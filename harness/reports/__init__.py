@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.errors import HarnessError, PluginError, in_a_line
+from harness.errors import PluginError, worded
 from harness.plain import plain as plain_text
 from harness.reports.compact import compact_tables
 from harness.reports.figures import draw
@@ -72,8 +72,7 @@ def write_reports(report: Report, folder: Path, name: str, reporters: Mapping[st
         try:
             files = _checked(reporter.files(report, name), name, written)
         except Exception as error:
-            why = str(error) if isinstance(error, HarnessError) else in_a_line(error)
-            problems.append(f"reporter '{who}': {why}")
+            problems.append(f"reporter '{who}': {worded(error)}")
             continue
         for file, content in files.items():
             written[file] = who
