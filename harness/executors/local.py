@@ -33,6 +33,7 @@ from harness.store import Store
 LINE = 2**20  # bytes of one message at most; a worker's own have a few thousand
 _LONGEST_PLACE = 70  # characters: names of sockets in a temporary folder end at 108, and libraries put theirs there
 _GRACE_S = 1.0
+_KINDS = ("began", "progress", "done", "failed")
 _FIELDS: dict[str, tuple[type, ...]] = {
     "done": (int,), "total": (int,), "note": (str,), "seconds": (int, float), "reason": (str,), "exit_code": (int,),
 }  # fmt: skip
@@ -178,6 +179,9 @@ class LocalExecutor:
         if message is None or attempt is None or message.pop("token", None) != attempt.token:
             return self._disturbed(worker)
         kind, left = message.pop("kind"), message.pop("threads_left", False)
+        if kind == "began":
+            worker.attempt = replace(attempt, started=time.monotonic())
+            return []
         event = Event(**message, kind=kind, key=attempt.stage.key, log=str(attempt.log))
         if kind == "progress":
             return [event]
@@ -269,7 +273,7 @@ def _message(line: bytes) -> dict[str, Any] | None:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or found.get("kind") not in ("progress", "done", "failed"):
+    if not isinstance(found, dict) or found.get("kind") not in _KINDS:
         return None
     known = all(isinstance(found.get(name, kinds[0]()), kinds) for name, kinds in _FIELDS.items())
     strangers = found.keys() - {*_FIELDS, "kind", "token", "threads_left"}

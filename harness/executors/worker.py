@@ -38,6 +38,7 @@ def main() -> None:
         registry = load_registry()
         for line in jobs:
             job = json.loads(line)
+            _send(wire, {"kind": "began", "token": job["token"]})  # the clock of its limit starts here
             with _logging_to(Path(job["log"])), _placed(Path(job["place"])):
                 answer = _run(job, registry, wire)
             _send(wire, {**answer, "token": job["token"]})

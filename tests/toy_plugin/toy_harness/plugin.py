@@ -60,6 +60,10 @@ def harness_compressors():
         name="toy-trouble", summary="Fails in a chosen way", version=1, consumes=("toy",), produces="toy",
         factory="toy_harness.toy:Trouble", params=TroubleParams,
     )  # fmt: skip
+    yield CompressorSpec(
+        name="toy-hostile", summary="Does what no plugin should", version=1, consumes=("toy",), produces="toy",
+        factory="toy_harness.hostile:Hostile", params=TroubleParams,
+    )  # fmt: skip
 
 
 @hookimpl
