@@ -20,11 +20,13 @@ EVERY_S = 2.0  # between two words about a file that takes long
 Examples:
   harness schema cell
   harness schema > record.schema.json
+  harness schema cell --fields
   harness schema --check reports/*.records.jsonl""",
 )
 @click.argument("names", nargs=-1, metavar="[KIND | FILE…]")
 @click.option("--check", "checks", is_flag=True, help="Check these records instead; exit code 1 when one is bad.")
-def command(names: tuple[str, ...], checks: bool) -> int:
+@click.option("--fields", "as_tables", is_flag=True, help="Tables of the fields for people, in markdown.")
+def command(names: tuple[str, ...], checks: bool, as_tables: bool) -> int:
     """Print the JSON Schema of a line of a record: of a run, a measurement, a cell, or of any; or check records."""
     if checks:
         return _check([Path(name) for name in names])
@@ -35,6 +37,11 @@ def command(names: tuple[str, ...], checks: bool) -> int:
         files = " To check files: harness schema --check FILE…" if any(Path(name).exists() for name in names) else ""
         msg = f"'{' '.join(names)}' is not one kind of line.{near} Known: {choices(KINDS)}.{files}"
         raise SuiteError(msg)
+    if as_tables:
+        from harness.records.describing import fields
+
+        click.echo(fields(*names))
+        return 0
     click.echo(json.dumps(json_schema(*names), ensure_ascii=False, indent=1))
     return 0
 

@@ -1,5 +1,6 @@
 """What a record is: a typed model per kind of line, from which checks, JSON Schema and the docs are made.
 
+A field with a default may be absent, as it is in records from before it; null is allowed where it is written alone.
 Unknown fields are let through and mean nothing: within a schema version harnesses may add fields, and never change or
 take away one. Every bound is one that no honest run comes near, and beyond which reports could not be made.
 """
@@ -21,7 +22,9 @@ _UNPRINTABLE = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
 
 Text = Annotated[str, Field(max_length=1 << 20)]  # shown escaped; may hold anything
 Name = Annotated[str, Field(min_length=1, max_length=2000, pattern=f"^[^{_UNPRINTABLE}]+$")]
-Word = Annotated[str, Field(max_length=48, pattern=r"^\w[\w.+-]*$")]  # may become a part of a file's name
+# May become a part of a file's name. Ranges instead of \w, which JSON Schema knows for ASCII alone.
+_LETTER = r"0-9A-Za-z_\u00a1-\u2027\u202f-\u2065\u206a-\uffff"
+Word = Annotated[str, Field(max_length=64, pattern=f"^[{_LETTER}][{_LETTER}.+-]*$")]
 Key = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^/\\{_UNPRINTABLE}]+$")]
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$")]
 Number = Annotated[float, Field(ge=-1e15, le=1e15)]
@@ -35,6 +38,11 @@ Axes = dict[Word, AxisValue]
 Scalar = Union[Text, Whole, Number, bool, None]  # noqa: UP007 - read at run time
 Facts = dict[str, Any]
 W = TypeVar("W", "Predicted", "Trained")
+
+
+def _maybe(description: str, **extra: Any) -> Any:
+    """A field that may be absent, as it is in records from before it, and that is never null."""
+    return Field(default=None, description=description, **extra)
 
 
 class Part(BaseModel):
@@ -93,9 +101,9 @@ class Data(Part):
     labels: list[Text] = Field(description="Classes, in the order of their ids; empty where there are none.")
     counts: dict[Name, Count] = Field(description="Examples by role: train, dev, test, transfer.")
     facts: Facts = Field(description="What reading found: duplicates, splits, sizes; the task's own.")
-    examples: Key | None = Field(default=None, description="Digest of the test ids, which names them in cells.")
-    ids: list[Text] | None = Field(default=None, description="Ids of the test examples, in the order of samples.")
-    items: list[Item] | None = Field(default=None, description="Critical spans of the test data, where there are.")
+    examples: Key = _maybe(description="Digest of the test ids, which names them in cells.")
+    ids: list[Text] = _maybe(description="Ids of the test examples, in the order of samples.")
+    items: list[Item] = _maybe(description="Critical spans of the test data, where there are.")
 
     @model_validator(mode="after")
     def _named(self) -> Data:
@@ -138,7 +146,7 @@ class Speed(Part):
     inputs: AtLeastOne = Field(description="Examples that a block draws.")
     blocks: AtLeastOne = Field(description="Blocks, each a draw of its own that every row answers.")
     turn_ms: Amount = Field(description="Least time of a row's turn in a block, ms.")
-    fixed: Fixed | None = Field(default=None, description="The workload fixed; absent in records from before it.")
+    fixed: Fixed = _maybe(description="The workload fixed; absent in records from before it.")
 
     @model_validator(mode="after")
     def _described(self) -> Speed:
@@ -159,7 +167,7 @@ class Retention(Part):
 
     of: Name = Field(description="Model whose uncompressed row is the reference.")
     metric: Word = Field(description="The metric.")
-    at_least: list[Amount] = Field(description="Bars, as shares of the reference's value (0.95: 95 %).")
+    at_least: list[Amount] = Field(min_length=1, description="Bars, as shares of the reference's value (0.95: 95 %).")
 
 
 class Measure(Part):
@@ -204,13 +212,13 @@ class PublishedRow(Part):
 
     row: Axes | Name = Field(description="Axes of our row that it stands for, or the name of a row that is not ours.")
     source: Text = Field(default="", description="Where it was published.")
-    size_mib: Positive | None = Field(default=None, description="Model file, MiB.")
-    minutes: Positive | None = Field(default=None, description="Time over all test examples, minutes.")
-    requests_per_minute: Positive | None = Field(default=None, description="Requests per minute.")
-    request_ms: Positive | None = Field(default=None, description="Time of a request, ms.")
-    batch_seconds: Positive | None = Field(default=None, description="Time of a batch, s.")
-    parameters_millions: Positive | None = Field(default=None, description="Parameters, millions.")
-    examples: Positive | None = Field(default=None, description="Test examples.")
+    size_mib: Positive = _maybe(description="Model file, MiB.")
+    minutes: Positive = _maybe(description="Time over all test examples, minutes.")
+    requests_per_minute: Positive = _maybe(description="Requests per minute.")
+    request_ms: Positive = _maybe(description="Time of a request, ms.")
+    batch_seconds: Positive = _maybe(description="Time of a batch, s.")
+    parameters_millions: Positive = _maybe(description="Parameters, millions.")
+    examples: Positive = _maybe(description="Test examples.")
 
 
 class ClaimText(Part):
@@ -218,20 +226,18 @@ class ClaimText(Part):
 
     text: Text = Field(description="The claim in words.")
     source: Text = Field(description="Where it was made.")
-    row: Axes | Name | None = Field(default=None, description="The row that it is about; null: it cannot be judged.")
-    than: Axes | Name | None = Field(default=None, description="The row that it is compared with.")
-    quantity: Name | None = Field(
-        default=None, description=f"A metric, or one of {', '.join(TIMES)}, training, size, parameters."
+    row: Axes | Name = _maybe(description="The row that it is about; null: it cannot be judged.")
+    than: Axes | Name = _maybe(description="The row that it is compared with.")
+    quantity: Name = _maybe(description=f"A metric, or one of {', '.join(TIMES)}, training, size, parameters.")
+    ratio_at_least: Number = _maybe(description="Bar: quotient at least this.")
+    ratio_at_most: Number = _maybe(description="Bar: quotient at most this.")
+    difference_at_least: Number = _maybe(
+        description="Bar: difference at least this (points where the metric's unit is '%')."
     )
-    ratio_at_least: Number | None = Field(default=None, description="Bar: quotient at least this.")
-    ratio_at_most: Number | None = Field(default=None, description="Bar: quotient at most this.")
-    difference_at_least: Number | None = Field(
-        default=None, description="Bar: difference at least this (points where the metric's unit is '%')."
-    )
-    difference_at_most: Number | None = Field(default=None, description="Bar: difference at most this.")
-    difference_above: Number | None = Field(default=None, description="Bar: difference above this.")
-    difference_below: Number | None = Field(default=None, description="Bar: difference below this.")
-    within: Amount | None = Field(default=None, description="Bar: difference at most this either way.")
+    difference_at_most: Number = _maybe(description="Bar: difference at most this.")
+    difference_above: Number = _maybe(description="Bar: difference above this.")
+    difference_below: Number = _maybe(description="Bar: difference below this.")
+    within: Amount = _maybe(description="Bar: difference at most this either way.")
 
 
 class MachineIdentity(Part):
@@ -293,7 +299,7 @@ class Run(Line):
     measure: Measure = Field(description="What was measured.")
     select: Select | None = Field(default=None, description="What was chosen on dev; null: nothing.")
     sets: dict[Word, Name] = Field(default_factory=dict, description="Axis → what its values set.")
-    report: ReportAbout | None = Field(default=None, description="What the suite wants to see; absent: nothing more.")
+    report: ReportAbout = _maybe(description="What the suite wants to see; absent: nothing more.")
     published: list[PublishedRow] = Field(description="Published rows to compare with.")
     claims: list[ClaimText] = Field(description="Conclusions to judge.")
     machine: MachineAbout = Field(description="The machine.")
@@ -334,7 +340,7 @@ class Drawn(Part):
     request_ms: list[Positive] = Field(description="Mean time per example, text to answer, ms.")
     passes: list[AtLeastOne] = Field(description="Passes over the draw that the means are of.")
     outputs: Text = Field(description="Digest of the first pass's outputs, hex.")
-    requests: Requests | None = Field(default=None, description="Single requests; workload single alone.")
+    requests: Requests = _maybe(description="Single requests; workload single alone.")
 
     @model_validator(mode="after")
     def _equal(self) -> Drawn:
@@ -357,29 +363,25 @@ class OneBatch(Part):
 class Workloads(Part):
     """Times by workload."""
 
-    single: Drawn | None = Field(default=None, description="One example at a time.")
-    batch: Drawn | None = Field(default=None, description="Batches of examples.")
-    fixed: OneBatch | None = Field(default=None, description="One batch of one shape, as studies time it.")
+    single: Drawn = _maybe(description="One example at a time.")
+    batch: Drawn = _maybe(description="Batches of examples.")
+    fixed: OneBatch = _maybe(description="One batch of one shape, as studies time it.")
 
 
 class ColdStart(Part):
     """From nothing to the first answer."""
 
-    ready_ms: Amount | Text | None = Field(default=None, description="Process start to ready, ms; a text says why not.")
-    load_ms: Amount | Text | None = Field(default=None, description="Import and load, ms; a text says why not.")
-    first_answer_ms: Amount | Text | None = Field(
-        default=None, description="First answer, cold, ms; a text says why not."
-    )
+    ready_ms: Amount | Text = _maybe(description="Process start to ready, ms; a text says why not.")
+    load_ms: Amount | Text = _maybe(description="Import and load, ms; a text says why not.")
+    first_answer_ms: Amount | Text = _maybe(description="First answer, cold, ms; a text says why not.")
 
 
 class Memory(Part):
     """Memory of a fresh process."""
 
     how: Text = Field(default="", description="What was read.")
-    loaded_mib: Amount | Text | None = Field(default=None, description="Peak after loading, MiB; a text says why not.")
-    peak_mib: Amount | Text | None = Field(
-        default=None, description="Peak after all that is timed, MiB; a text says why not."
-    )
+    loaded_mib: Amount | Text = _maybe(description="Peak after loading, MiB; a text says why not.")
+    peak_mib: Amount | Text = _maybe(description="Peak after all that is timed, MiB; a text says why not.")
 
 
 class Uncounted(Part):
@@ -414,12 +416,12 @@ class Subject(Part):
 
     status: Literal["ok", "failed"] = Field(description="Whether it was measured.")
     label: Text = Field(description="Name of the row.")
-    reason: Text | None = Field(default=None, description="Why it failed; failed ones alone.")
-    cold_start: ColdStart | None = Field(default=None, description="From nothing to the first answer.")
-    memory: Memory | None = Field(default=None, description="Memory of a fresh process.")
-    workloads: Workloads | None = Field(default=None, description="Times by workload.")
-    energy: list[Window] | Uncounted | None = Field(
-        default=None, description="A window per round, or why none; absent where energy was not asked for."
+    reason: Text = _maybe(description="Why it failed; failed ones alone.")
+    cold_start: ColdStart = _maybe(description="Its start, up to its first answer.")
+    memory: Memory = _maybe(description="Memory of its process.")
+    workloads: Workloads = _maybe(description="Its times, by workload.")
+    energy: list[Window] | Uncounted = _maybe(
+        description="A window per round, or why none; absent where energy was not asked for."
     )
 
     @model_validator(mode="after")
@@ -446,8 +448,8 @@ class Measurement(Line):
     threads: AtLeastOne = Field(description="Threads of each process.")
     blocks: list[Block] = Field(description="What was drawn, and who answered when.")
     repeats: list[list[Name]] = Field(default_factory=list, description="Orders of rows in the workload fixed.")
-    energy: Counted | Uncounted | None = Field(
-        default=None, description="What was counted, or why nothing; absent where it was not asked for."
+    energy: Counted | Uncounted = _maybe(
+        description="What was counted, or why nothing; absent where it was not asked for."
     )
     observed: Moments = Field(description="How the machine was doing.")
     anchor: Subject = Field(description="The anchor.")
@@ -522,11 +524,11 @@ class ClassScore(Part):
 class Details(Part):
     """The task's own facts about its answers; these names mean the same for all tasks."""
 
-    classes: list[Text] | None = Field(default=None, description="Classes, in the order of the confusion matrix.")
-    per_class: dict[Text, ClassScore] | None = Field(default=None, description="Class → its scores, as shares.")
-    confusion: list[list[Count]] | None = Field(default=None, description="[true class][said class]: examples.")
-    slices: dict[Text, dict[Text, dict[Text, Number | None]]] | None = Field(
-        default=None, description="Slice → value → {examples, and metrics as shares}."
+    classes: list[Text] = _maybe(description="Classes, in the order of the confusion matrix.")
+    per_class: dict[Text, ClassScore] = _maybe(description="Class → its scores, as shares.")
+    confusion: list[list[Count]] = _maybe(description="[true class][said class]: examples.")
+    slices: dict[Text, dict[Text, dict[Text, Number | None]]] = _maybe(
+        description="Slice → value → {examples, and metrics as shares}."
     )
 
     @model_validator(mode="after")
@@ -547,16 +549,16 @@ class Quality(Part):
     samples: Annotated[Any, PlainValidator(check_samples, json_schema_input_type=list[list[Number]] | Packed)] = Field(
         description=f"Figures per example that every metric is made from, as rows or packed; at most {MOST:,}."
     )
-    found: Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")] | None = Field(
-        default=None, description="Which critical spans were found, a bit each, packed, hex."
+    found: Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")] = _maybe(
+        description="Which critical spans were found, a bit each, packed, hex."
     )
 
 
 class Sizes(Part):
     """Sizes of an artifact."""
 
-    model_mib: Positive | Text | None = Field(default=None, description="Model file, MiB; a text says why not.")
-    folder_mib: Positive | Text | None = Field(default=None, description="Whole folder, MiB; a text says why not.")
+    model_mib: Positive | Text = _maybe(description="Model file, MiB; a text says why not.")
+    folder_mib: Positive | Text = _maybe(description="Whole folder, MiB; a text says why not.")
 
 
 class Artifact(Part):
@@ -573,18 +575,18 @@ class Worked(Part):
 
     use: Name = Field(description="Component that did it.")
     seconds: Amount = Field(description="Wall time, s.")
-    cpu_seconds: Amount | None = Field(default=None, description="CPU time of the worker, s.")
-    threads: Count | None = Field(default=None, description="Threads of the worker.")
+    cpu_seconds: Amount = _maybe(description="CPU time of the worker, s.")
+    threads: Count = _maybe(description="Threads of the worker.")
 
 
 class Predicted(Worked):
     """Answering the test data."""
 
-    examples: AtLeastOne | None = Field(default=None, description="Examples answered.")
-    batch: AtLeastOne | None = Field(default=None, description="Windows per batch at most.")
+    examples: AtLeastOne = _maybe(description="Examples answered.")
+    batch: AtLeastOne = _maybe(description="Windows per batch at most.")
     cut: Count = Field(default=0, description="Examples of which a part was too long for any window.")
-    tokens: Count | None = Field(default=None, description="Tokens of all windows, padding not counted.")
-    windows: Count | None = Field(default=None, description="Windows that the examples became.")
+    tokens: Count = _maybe(description="Tokens of all windows, padding not counted.")
+    windows: Count = _maybe(description="Windows that the examples became.")
 
     @model_validator(mode="after")
     def _of_examples(self) -> Predicted:
@@ -599,8 +601,8 @@ class Epoch(Part):
     loss: Number | None = Field(default=None, description="Mean training loss, the distiller's own.")
     dev: Number | None = Field(default=None, description="Primary metric on dev after it; null: no dev set.")
     seconds: Amount = Field(description="Wall time, s.")
-    within: list[tuple[AtLeastOne, Number]] | None = Field(
-        default=None, description="[step, primary metric on dev] inside the epoch, where the suite asks for it."
+    within: list[tuple[AtLeastOne, Number]] = _maybe(
+        description="[step, primary metric on dev] inside the epoch, where the suite asks for it."
     )
 
 
@@ -614,12 +616,12 @@ class Curve(Part):
 class Trained(Worked):
     """One training step."""
 
-    epochs: list[Epoch] | None = Field(default=None, description="Its epochs.")
+    epochs: list[Epoch] = _maybe(description="Its epochs.")
     curve: Curve | None = Field(default=None, description="Its loss; null: not kept.")
-    steps: Count | None = Field(default=None, description="Optimizer steps.")
-    best_epoch: Count | None = Field(default=None, description="The epoch whose weights were kept.")
-    examples: AtLeastOne | None = Field(default=None, description="Examples of an epoch.")
-    tokens: Count | None = Field(default=None, description="Tokens of an epoch's examples as encoded.")
+    steps: Count = _maybe(description="Optimizer steps.")
+    best_epoch: Count = _maybe(description="The epoch whose weights were kept.")
+    examples: AtLeastOne = _maybe(description="Examples of an epoch.")
+    tokens: Count = _maybe(description="Tokens of an epoch's examples as encoded.")
 
     @model_validator(mode="after")
     def _of_examples(self) -> Trained:
@@ -644,13 +646,13 @@ class Compressed(Worked):
     """One compressor's work; other fields are its own proofs."""
 
     changed: bool = Field(default=True, description="Whether it changed anything.")
-    bytes: dict[Name, Count] | None = Field(default=None, description="Kind of weights → bytes.")
+    bytes: dict[Name, Count] = _maybe(description="Kind of weights → bytes.")
     parity: Parity | None = Field(default=None, description="Distance from its source; null: not compared.")
     sizes: Sizes | None = Field(default=None, description="What it produced, on disk.")
     warnings: list[Text] = Field(default_factory=list, description="What a reader must know.")
-    nodes_before: Count | None = Field(default=None, description="Nodes of the graph before.")
-    nodes_after: Count | None = Field(default=None, description="Nodes of the graph after.")
-    int8_matmuls: Count | None = Field(default=None, description="Matrix products in int8.")
+    nodes_before: Count = _maybe(description="Nodes of the graph before.")
+    nodes_after: Count = _maybe(description="Nodes of the graph after.")
+    int8_matmuls: Count = _maybe(description="Matrix products in int8.")
 
 
 class Cell(Line):
@@ -704,10 +706,15 @@ KINDS: dict[str, type[Line]] = {"run": Run, "measurement": Measurement, "cell": 
 
 
 class _Plain(GenerateJsonSchema):
-    """Without a title for every field: it only repeats the field's name."""
+    """Without what says nothing: titles that repeat the field's name, defaults that stand for absence."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def default_schema(self, schema: Any) -> Json:
+        """Null stands for an absent field, which few fields may be written as."""
+        found = super().default_schema(schema)
+        return {name: value for name, value in found.items() if name != "default" or value is not None}
 
 
 def json_schema(kind: str | None = None) -> Json:

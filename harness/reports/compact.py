@@ -22,7 +22,7 @@ _NAMELESS = ("model", "compress")  # axes whose values speak for themselves
 def recorded_grid(run: Mapping[str, Any]) -> Grid | None:
     """What the suite asked for; records of earlier versions asked for nothing."""
     found = run.get("report", {}).get("matrix")
-    return Grid(**{key: tuple(names) for key, names in found.items()}) if found else None
+    return Grid(**{key: tuple(found[key]) for key in ("rows", "columns", "metrics") if key in found}) if found else None
 
 
 def compact(

@@ -26,7 +26,7 @@ from harness.reports.model import (
 from harness.reports.published import published
 from harness.reports.summary import summarise_rows
 from harness.specs import Metric
-from harness.suite.types import Grid
+from harness.suite.types import COLUMNS, Grid
 
 Json = dict[str, Any]
 Axes = tuple[tuple[str, AxisValue], ...]
@@ -40,7 +40,7 @@ def summarise(records: Records, registry: Registry, grid: Grid | None = None) ->
     `grid`: a compact table instead of the one that the suite asks for.
     """
     run = records.run
-    metrics = tuple(Metric(**metric) for metric in run["task"]["metrics"])
+    metrics = tuple(_metric(about) for about in run["task"]["metrics"])
     groups = _group(records.cells)
     scored = _scored(groups, records, registry)
     context = _Context(records, registry, metrics, groups, scored)
@@ -71,7 +71,7 @@ def summarise(records: Records, registry: Registry, grid: Grid | None = None) ->
         published=published(run["published"], theirs, rows, metrics, examples, foreign, context.faster),
         theirs=theirs,
         claims=judge(run["claims"], evidence),
-        columns=tuple(run.get("report", {}).get("columns", ())),  # records of earlier versions have none
+        columns=_columns(run, metrics),
         figures=tuple(run.get("report", {}).get("figures", ())),
         sets=run.get("sets", {}),
         compact=compact(grid, rows, metrics, lambda row: context.scores(tuple(row.axes.items()))) if grid else (),
@@ -80,6 +80,17 @@ def summarise(records: Records, registry: Registry, grid: Grid | None = None) ->
         resolution=quality.resolution(others, anchor, metrics[0].name, run["measure"]["confidence"]),
         axes=tuple(name for name, _ in next(iter(groups), ())) or FIRST,
     )
+
+
+def _metric(about: Json) -> Metric:
+    """A record of a later version may say more of a metric."""
+    return Metric(**{name: about[name] for name in ("name", "higher_is_better", "unit", "summary") if name in about})
+
+
+def _columns(run: Json, metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """What the suite asks for and this version knows; records of earlier versions ask for nothing."""
+    known = {*COLUMNS, *(metric.name for metric in metrics)}
+    return tuple(name for name in run.get("report", {}).get("columns", ()) if name in known)
 
 
 def row_axes(axes: Mapping[str, AxisValue]) -> Axes:
