@@ -33,13 +33,16 @@ class Chosen:
 
     def params(self) -> Params:
         """Checked by the component's own schema. PluginError naming the option, what was found, what is allowed."""
-        schema = self.entry.spec.params
-        raw = _read(self.text, words(schema))
+        schema, name = self.entry.spec.params, self.entry.spec.name
+        known = words(schema)
+        if self.text and not known:
+            msg = f"{self.option} {name}: '{name}' has no parameters, got '{self.text}'"
+            raise PluginError(msg)
+        raw = _read(self.text, known)
         try:
             return validated(schema, raw)
         except ValidationError as error:
             faults = describe(error, schema, raw)
-            name = self.entry.spec.name
             raise PluginError([f"{self.option} {name}: {dotted(f.loc)}: {f.message}" for f in faults]) from error
 
 
@@ -54,12 +57,12 @@ def choose(registry: Registry, kind: str, option: str, text: str) -> Chosen:
 
 
 def _read(text: str, known: list[str]) -> dict[str, Any]:
-    """The params as a table; a value without a name is the first param's."""
+    """The params as a table; a value without a name is that of the first of the known ones."""
     if not text:
         return {}
     found = list(_PAIR.finditer(text))
-    if not known or not found or found[0].start() > 0:
-        return {known[0] if known else text: _value(text)}
+    if not found or found[0].start() > 0:
+        return {known[0]: _value(text)}
     ends = [*(pair.start() for pair in found[1:]), len(text)]
     return {pair[1]: _value(text[pair.end() : end]) for pair, end in zip(found, ends, strict=True)}
 
