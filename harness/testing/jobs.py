@@ -7,15 +7,12 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from harness.errors import StageError
 from harness.specs import Arrays, BuildRequest, CompressRequest, Facts, Params, load_object
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 def params_of(described: Any) -> Params:
@@ -110,7 +107,7 @@ def unpacked(stored: Any, name: str) -> list[Arrays]:
 def train(job: dict[str, Any]) -> dict[str, Any]:
     """Some steps of Adam with the labels on a loaded student; the weights replace those in `folder`.
 
-    {"losses": before each step, "frozen": parameters without `requires_grad`, "idle": those that got no gradient}.
+    {"losses": before each step, "frozen": parameters without `requires_grad`, "idle": those that never got a gradient}.
     """
     import torch
 
@@ -129,28 +126,21 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     targets = head_rules.targets(windows, [task.target(e, task.labels) for e in examples])
     arrays = {name: torch.from_numpy(array) for name, array in collate(windows, encoder.pad).items()}
     optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=job["rate"])
-    losses, idle = [], []
-    for step in range(job["steps"]):
+    losses: list[float] = []
+    idle = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for _ in range(job["steps"]):
         model.train(job["dropout"])
         batch = head_rules.batch(model(**arrays), windows, targets, [], torch.from_numpy)
         loss = torch.nn.functional.cross_entropy(batch.logits, batch.targets, ignore_index=-100)
         optimizer.zero_grad()
         loss.backward()
         losses.append(float(loss.detach()))
-        idle = _idle(model) if step == 0 else idle
+        idle -= {name for name, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())}
         optimizer.step()
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
-    if job["steps"] > 1:
-        save_pretrained(model.eval(), folder)
-    return {"losses": [loss if math.isfinite(loss) else str(loss) for loss in losses], "frozen": frozen, "idle": idle}
-
-
-def _idle(model: nn.Module) -> list[str]:
-    return [
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad and (parameter.grad is None or not bool(parameter.grad.any()))
-    ]
+    save_pretrained(model.eval(), folder)
+    told = [loss if math.isfinite(loss) else str(loss) for loss in losses]
+    return {"losses": told, "frozen": frozen, "idle": sorted(idle)}
 
 
 def threads(job: dict[str, Any]) -> dict[str, Any]:
@@ -168,9 +158,3 @@ def threads(job: dict[str, Any]) -> dict[str, Any]:
 
 def _count() -> int:
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - a count
-
-
-def facts_of(value: dict[str, Any]) -> Facts:
-    """The facts of a finished job."""
-    facts: Facts = value["facts"]
-    return facts

@@ -16,6 +16,8 @@ from harness.testing.model import Check, Finding, guarded
 MODULES: Mapping[str, str] = {
     "compressor": "harness.testing.compressors",
     "student": "harness.testing.students",
+    "distiller": "harness.testing.distillers",
+    "task": "harness.testing.tasks",
 }
 
 
