@@ -16,6 +16,7 @@ COMMANDS = {
     "explain": "Say for each stage of a cell whether it is in the store, and why not.",
     "report": "Write a suite's report again from its record.",
     "compare": "Say what differs between two records, and whether it is significant: for CI.",
+    "leaderboard": "Merge records of machines and people into tables that rank only what can be compared.",
     "schema": "Print the JSON Schema of records, or check records against it.",
     "predict": "Answer texts with the artifact of one cell.",
     "doctor": "Check this machine, the plugins, the offline roots and the store.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.errors import SuiteError, choices, did_you_mean
 from harness.keys import canonical, digest
 from harness.leaderboard.facts import apart, facts, titles
 from harness.leaderboard.files import find
@@ -63,7 +64,7 @@ def assemble(
     index = _Index.of(records)
     stopwatch = Stopwatch(asked.confidence)
     made = [_class(together, index, stopwatch, asked.confidence) for together in classes(merge(records))]
-    wanted = [one for one in made if not asked.tasks or one.task in asked.tasks]
+    wanted = _asked(made, asked.tasks)
     named = [one for task in sorted({one.task for one in wanted}) for one in _named(wanted, task)]
     rows_refused = [one for record in records for one in record.refused]
     return Board(
@@ -75,6 +76,15 @@ def assemble(
         refused=(*refused, *rows_refused),
         warnings=tuple(_warnings(disagreements)),
     )
+
+
+def _asked(classes_: Sequence[Class], tasks: Sequence[str]) -> list[Class]:
+    known = {one.task for one in classes_}
+    for task in tasks:
+        if classes_ and task not in known:
+            msg = f"--task {task}: no row is of it.{did_you_mean(task, known)} Tasks of these records: {choices(known)}"
+            raise SuiteError(msg)
+    return [one for one in classes_ if not tasks or one.task in tasks]
 
 
 # --------------------------------------------------------------------------------------------- evidence and machines

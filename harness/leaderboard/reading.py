@@ -79,7 +79,7 @@ class Reader:
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         self._forget(file.shown, earlier)
-        return Refused(file=file.shown, row="", reason=reason.replace(str(file.path), file.shown))
+        return Refused(file=file.shown, row="", reason=reason.replace(f"{file.path}:", "line ", 1))
 
     def _forget(self, file: str, earlier: int) -> None:
         """What a record said before it turned out to be broken."""

@@ -47,7 +47,7 @@ def _own(row: Row, metric: Metric) -> str:
     interval = row.quality[metric.name].interval
     if isinstance(interval, Absent):
         return "nothing is known of its quality"
-    return f"its {metric.name} is {_shown(interval, metric)}; what it keeps of {row.kept.of}'s cannot be said"
+    return f"its {metric.name} is {shown(interval, metric)}; what it keeps of {row.kept.of}'s cannot be said"
 
 
 def _besides(row: Row | None, metric: Metric) -> str:
@@ -59,10 +59,11 @@ def _besides(row: Row | None, metric: Metric) -> str:
         return ""
     points = " points" if metric.unit == "%" else f" {metric.unit}".rstrip()
     moved = _digits(difference, metric, signed=True)
-    return f" Its {metric.name} is {_shown(interval, metric)}, {moved}{points} against the anchor's."
+    return f" Its {metric.name} is {shown(interval, metric)}, {moved}{points} against the anchor's."
 
 
-def _shown(interval: Interval, metric: Metric) -> str:
+def shown(interval: Interval, metric: Metric) -> str:
+    """A score with its interval and unit: `83.1 [81.9, 84.2] %`."""
     return f"{_digits(interval, metric)}{f' {metric.unit}' if metric.unit else ''}"
 
 
