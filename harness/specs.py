@@ -53,7 +53,7 @@ class Spec:
     version: int  # bumped when results change
     factory: str  # "package.module:attribute", called without arguments; a task's, reporter's and observer's with its
     # params, an executor's with its `ExecutorRequest`
-    params: type[Params] = Params
+    params: type[Params] = Params  # what a suite may set: names, types, defaults, descriptions
     execution_only: frozenset[str] = frozenset()  # params that cannot change a result; left out of keys
     libraries: tuple[str, ...] = ()  # distributions whose version can change a result; part of the key
     reference: str = ""  # paper or manual
@@ -79,12 +79,12 @@ class TaskSpec(Spec):
 
     kind: ClassVar[str] = "task"
 
-    head: Head
+    head: Head  # the kind of output that its models need
     metrics: tuple[Metric, ...]  # the first is the primary one
     default_source: str | None = None  # 'hub:owner/name', 'bundled:package/folder', or None: the suite must say
     offline_folder: str | None = None  # the folder of this set under HARNESS_DATA_DIR
     sample_source: str | None = None  # 'bundled:package/folder' that --rehearse uses instead
-    roles: tuple[Role, ...] = ("train", "dev", "test")
+    roles: tuple[Role, ...] = ("train", "dev", "test")  # that it is prepared for
     classes: Callable[[Any], int | None] = field(default=lambda params: None)  # number of classes, where params tell
     scoring: frozenset[str] = frozenset()  # params that scores, answers and losses read, and the data does not
     scoring_version: int = 1  # raised alone where scores change, and data and answers do not
@@ -105,14 +105,14 @@ class StudentSpec(Spec):
 
     kind: ClassVar[str] = "student"
 
-    heads: tuple[Head, ...]
+    heads: tuple[Head, ...]  # that it can be built for
     encoder: str  # "package.module:attribute": called with the artifact folder, returns an Encoder; imports no torch
     assets: tuple[str, ...] = ()  # params that name a checkpoint folder or hub id, or a file
     init: tuple[str, ...] = ()  # what build can take from other models: of 'embeddings', 'tokenizer', 'layers_of'
     format: str = "torch"  # format of what build writes
-    trainable: bool = True
+    trainable: bool = True  # False: it is used as it is, and `train` is an error
     batch_dependent: bool = False  # as of a compressor: what is built may already be quantized
-    isa_dependent: bool = False
+    isa_dependent: bool = False  # as of a compressor
     reads_text: Callable[[Params], bool] = field(default=lambda _: False)  # does build read the training texts?
     architectures: frozenset[str] = frozenset()  # checkpoints that `--weights random` can build without their files
     miniature: Mapping[str, Any] = field(default_factory=dict)  # params that --rehearse overrides (None removes one)
@@ -124,8 +124,8 @@ class DistillerSpec(Spec):
 
     kind: ClassVar[str] = "distiller"
 
-    heads: tuple[Head, ...]
-    needs_teacher: bool
+    heads: tuple[Head, ...]  # whose outputs the loss can compare
+    needs_teacher: bool  # is a suite to name one?
     needs_labels: bool = True  # False: can learn from unlabelled transfer text
     reads_critical: bool = False  # does the loss depend on which classes the task calls critical?
     reduces_to: Callable[[Any], tuple[str, Mapping[str, Any]] | None] = field(default=lambda params: None)
@@ -155,6 +155,7 @@ class CompressorSpec(Spec):
     expects_change: bool = True  # the core says loudly when `Facts["changed"]` is False
     tolerance: float = 1e-2  # how far it may move an answer, as a share of the source's spread; see `plugin check`
     supports: Callable[[str, Head], str | None] = field(default=lambda student, head: None)
+    # why a cell cannot have it: the cell is skipped, and this is the reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +164,7 @@ class RuntimeSpec(Spec):
 
     kind: ClassVar[str] = "runtime"
 
-    formats: tuple[str, ...]
+    formats: tuple[str, ...]  # one format has one runtime
     gives_states: bool = False  # do its sessions take `states`?
 
 
