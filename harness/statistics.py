@@ -55,6 +55,18 @@ class Bootstrap:
 
 
 @dataclass(frozen=True)
+class Paired:
+    """The difference of two rows in one metric, and what it varies with. All figures are nan where it is undefined."""
+
+    value: float  # mean over seeds
+    of_examples: float  # variance of the mean when examples are drawn anew
+    own: float  # the part of a seed's variance over examples that the seeds do not share
+    scatter: float  # variance between seeds, which `own` is a part of
+    seeds: int
+    examples: int
+
+
+@dataclass(frozen=True)
 class Tested:
     """A difference with its interval, and how likely one at least as large would be if there were none (two-sided)."""
 
@@ -131,19 +143,12 @@ def paired_difference(row: Bootstrap, base: Bootstrap) -> Interval:
     return _percentile_interval(row.value - base.value, row.replicates - base.replicates, row.confidence)
 
 
-def paired_test(
-    metrics: Metrics,
-    row: Sequence[np.ndarray],
-    base: Sequence[np.ndarray],
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    confidence: float = CONFIDENCE,
-) -> dict[str, Tested]:
+def paired_by_seed(
+    metrics: Metrics, row: Sequence[np.ndarray], base: Sequence[np.ndarray], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Paired]:
     """`row` − `base` for every metric of both: samples of the same examples by seed, the same seeds in the same order.
 
-    What examples add to the variance is bootstrapped; what seeds add beyond it is their own scatter, known from few of
-    them: so the statistic is Student's, with Satterthwaite's degrees of freedom. A single seed has no scatter: then
-    it is about these two models, not about how they were made. ValueError where the two sides do not match.
+    ValueError where the two sides do not match.
     """
     counts = {len(samples) for samples in (*row, *base)}
     if len(row) != len(base) or len(counts) != 1:
@@ -152,11 +157,24 @@ def paired_test(
     ones = np.ones((1, counts.pop()))
     drawn = [_replicates(metrics, side, resamples, seed) for side in (row, base)]
     points = [[metrics(samples, ones) for samples in side] for side in (row, base)]
-    tested = {}
+    pairs = {}
     for name in (name for name in drawn[0] if name in drawn[1]):  # samples of earlier versions support fewer metrics
         by_seed = np.array([float(a[name][0] - b[name][0]) for a, b in zip(*points, strict=True)])
-        tested[name] = _t_test(by_seed, drawn[0][name] - drawn[1][name], ones.size, confidence)
-    return tested
+        pairs[name] = _paired(by_seed, drawn[0][name] - drawn[1][name], ones.size)
+    return pairs
+
+
+def t_tests(pairs: Sequence[Paired], confidence: float = CONFIDENCE) -> list[Tested]:
+    """Each mean difference against 0, by Student's t with Satterthwaite's degrees of freedom.
+
+    What seeds scatter beyond what examples explain is known from few of them. Two that happen to agree would make any
+    difference look certain; so no row is taken to scatter less than the rows do on average. A single seed has no
+    scatter: then the test is about these two models, and not about how they were made.
+    """
+    several = [pair for pair in pairs if pair.seeds > 1 and math.isfinite(pair.scatter)]
+    usual = max(0.0, float(np.mean([pair.scatter - pair.own for pair in several]))) if several else 0.0
+    freedom = sum(pair.seeds - 1 for pair in several)
+    return [_t_test(pair, usual, freedom, confidence) for pair in pairs]
 
 
 def unpaired_difference(row: Bootstrap, base: Bootstrap) -> Interval:
@@ -337,33 +355,42 @@ def _percentile_interval(value: float, replicates: np.ndarray, confidence: float
     return Interval(value, float(low), float(high))
 
 
-def _t_test(by_seed: np.ndarray, replicates: np.ndarray, examples: int, confidence: float) -> Tested:
-    """Differences [S] and their replicates over examples [S, r] → their mean, tested against 0."""
+def _paired(by_seed: np.ndarray, replicates: np.ndarray, examples: int) -> Paired:
+    """From differences [S] and their replicates over examples [S, r]."""
+    value, count = float(by_seed.mean()), len(by_seed)
+    if not (math.isfinite(value) and np.isfinite(replicates).all()):
+        return Paired(math.nan, math.nan, math.nan, math.nan, count, examples)
+    spread = np.atleast_2d(np.cov(replicates))  # [S, S]
+    of_examples = float(spread.mean())
+    if count == 1:
+        return Paired(value, of_examples, 0.0, 0.0, count, examples)
+    own = float(spread.trace() - of_examples * count) / (count - 1)
+    return Paired(value, of_examples, own, float(by_seed.var(ddof=1)), count, examples)
+
+
+def _t_test(pair: Paired, usual: float, pooled: int, confidence: float) -> Tested:
+    """`usual`: how much seeds scatter beyond their examples on average, known with `pooled` degrees of freedom."""
     from scipy.special import stdtr, stdtrit
 
-    value = float(by_seed.mean())
-    if not (math.isfinite(value) and np.isfinite(replicates).all()):
+    if not math.isfinite(pair.value):
         return Tested(Interval(math.nan, math.nan, math.nan), math.nan)
-    error, freedom = _standard_error(by_seed, np.atleast_2d(np.cov(replicates)))
-    if error < ROUNDING:  # as many coins, all of which fell on one side
-        return Tested(Interval(value, value, value), 1.0 if abs(value) < ROUNDING else 2.0 ** (1 - examples))
+    beyond = pair.scatter - pair.own
+    freedom: float
+    if pair.seeds == 1:
+        extra, doubtful, freedom = 0.0, 0.0, 0.0
+    elif max(beyond, 0.0) < usual:
+        extra, doubtful, freedom = usual, pair.own + usual, pooled
+    else:
+        extra, doubtful, freedom = max(beyond, 0.0), pair.scatter, pair.seeds - 1
+    variance = pair.of_examples + extra / pair.seeds
+    if variance < ROUNDING**2:  # as many coins, all of which fell on one side
+        p = 1.0 if abs(pair.value) < ROUNDING else 2.0 ** (1 - pair.examples)
+        return Tested(Interval(pair.value, pair.value, pair.value), p)
+    freedom = freedom * (variance * pair.seeds / doubtful) ** 2 if doubtful > ROUNDING**2 else math.inf
+    error = math.sqrt(variance)
     reach = error * float(stdtrit(freedom, (1 + confidence) / 2))
-    return Tested(Interval(value, value - reach, value + reach), 2 * float(stdtr(freedom, -abs(value) / error)))
-
-
-def _standard_error(by_seed: np.ndarray, spread: np.ndarray) -> tuple[float, float]:
-    """Of the mean of `by_seed` [S], with degrees of freedom. `spread` [S, S]: covariance over examples.
-
-    A seed's difference scatters because of its examples, too, where these are not the same for all seeds; only what
-    goes beyond that is the seeds' own.
-    """
-    count, of_examples = len(by_seed), float(spread.mean())
-    scatter = float(by_seed.var(ddof=1)) if count > 1 else 0.0
-    if not scatter:
-        return math.sqrt(of_examples), math.inf
-    own = float(spread.trace() - spread.mean() * count) / (count - 1)
-    variance = of_examples + max(0.0, scatter - own) / count
-    return math.sqrt(variance), (count - 1) * (variance * count / scatter) ** 2
+    p = 2 * float(stdtr(freedom, -abs(pair.value) / error))
+    return Tested(Interval(pair.value, pair.value - reach, pair.value + reach), p)
 
 
 def _check_paired(row: Bootstrap, base: Bootstrap) -> None:

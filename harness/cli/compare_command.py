@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import talk
+from harness.cli.common import on_terminal, talk
 from harness.errors import HarnessError, SuiteError, choices, did_you_mean
 from harness.plugins import load_registry
 
@@ -88,11 +88,17 @@ def _compared(before: str, after: str, limits: Limits) -> Comparison:
     talk(f"comparing {paths[0]} with {paths[1]} …")
     sides = [(name, _read(path)) for name, path in zip((before, after), paths, strict=True)]
     try:
-        return compare(sides[0], sides[1], load_registry(), limits)
+        return compare(sides[0], sides[1], load_registry(), limits, _progress)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         where = f"{paths[0]} or {paths[1]}"
         msg = f"{where}: a field is missing or of another kind ({type(error).__name__}: {error}); run the suite again"
         raise SuiteError(msg) from error
+
+
+def _progress(done: int, total: int) -> None:
+    """A line that is written over, where somebody watches."""
+    if on_terminal():
+        click.echo(f"\r\x1b[Krow {done + 1} of {total}" if done + 1 < total else "\r\x1b[K", nl=False, err=True)
 
 
 def _read(path: Path) -> Records:

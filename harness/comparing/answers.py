@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.comparing.model import Change, Found, Limits
+from harness.comparing.model import Change, Limits
 from harness.comparing.sides import Opened
 from harness.plugins import Registry
 from harness.records import read_samples
@@ -18,16 +18,19 @@ from harness.specs import Metric
 from harness.statistics import (
     CONFIDENCE,
     Interval,
+    Paired,
     Tested,
     bootstrap_metrics,
     holm,
-    paired_test,
+    paired_by_seed,
+    t_tests,
     unpaired_difference,
 )
 
 Json = Any
 Cells = Mapping[str, Json]
 Samples = Sequence[np.ndarray]
+ANEW = ("build", "train")  # stages after which seeds differ as trainings do
 ONE_SEED = "one shared seed: about these two models, not about how they were made"
 OTHER_EXAMPLES = "scored on other examples: shown, not judged"
 OTHER_SEEDS = "no seed in both records: shown, not judged"
@@ -35,11 +38,12 @@ OTHER_SEEDS = "no seed in both records: shown, not judged"
 
 @dataclass(frozen=True, kw_only=True)
 class Raw:
-    """What was found about one row's metric, before the correction. `p` None: not tested."""
+    """What was found about one row's metric, before it is tested. `pair` None: it is not."""
 
     change: Change
-    p: float | None = None
+    pair: Paired | None = None
     test: Any = None  # rows that answer alike in both records share one test
+    family: Any = None  # rows whose seeds scatter for the same reason: metric, and whether they were trained anew
 
 
 @dataclass
@@ -50,10 +54,10 @@ class Answers:
     after: Opened
     metrics: Sequence[Metric]
     blocked: str  # why no row's quality can be compared; "" where it can
-    _tests: dict[Any, Mapping[str, Tested]] = field(default_factory=dict)
+    _known: dict[Any, Mapping[str, Paired]] = field(default_factory=dict)
 
-    def row(self, before: Cells, after: Cells, *, same_work: bool) -> list[Raw]:
-        """Every metric of a row that stands in both records."""
+    def row(self, before: Cells, after: Cells, since: str) -> list[Raw]:
+        """Every metric of a row that stands in both records; `since`: its first stage with another key."""
         sides = [{seed: cell for seed, cell in cells.items() if cell["quality"]} for cells in (before, after)]
         if self.blocked or not all(sides):
             return self._none(self.blocked or "no score in both records")
@@ -63,23 +67,32 @@ class Answers:
         old, new = ([read_samples(side[seed]["quality"]["samples"]) for seed in seeds] for side in sides)
         if len({len(array) for array in (*old, *new)}) != 1:
             return self._none("its seeds hold different numbers of examples")
-        return self._tested(old, new, "same work" if same_work else "same answers")
+        return self._paired(old, new, since)
 
-    def _tested(self, old: Samples, new: Samples, equal: Found) -> list[Raw]:
-        """`equal`: what is said of a metric that no example moves."""
-        key = tuple(array.tobytes() for array in (*old, *new))
-        if key not in self._tests:
-            self._tests[key] = paired_test(self.after.metrics, new, old)
-        found, note = self._tests[key], ONE_SEED if len(old) == 1 else ""
+    def _paired(self, old: Samples, new: Samples, since: str) -> list[Raw]:
         values = [_means(self.after, side) for side in (old, new)]
+        key = tuple(array.tobytes() for array in (*old, *new))
+        pairs = self._pairs(key, old, new)
         raws = []
         for metric in self.metrics:
-            change = _change(metric, values[0], values[1], found[metric.name].interval, note)
-            moved = isinstance(change.difference, Interval) and change.difference != Interval(0, 0, 0)
-            said = "not told apart" if moved else equal if isinstance(change.difference, Interval) else "not compared"
-            p = found[metric.name].p if moved else None
-            raws.append(Raw(change=replace(change, found=said), p=p, test=(hash(key), metric.name)))
+            pair = pairs[metric.name]
+            point = Interval(pair.value, pair.value, pair.value)
+            change = _change(metric, values[0], values[1], point, ONE_SEED if len(old) == 1 else "")
+            if isinstance(change.difference, Absent):
+                raws.append(Raw(change=change))
+            elif pair.value == pair.of_examples == pair.scatter == 0:
+                raws.append(Raw(change=replace(change, found="same answers" if since else "same work", note="")))
+            else:
+                family = (metric.name, since.partition(".")[0] in ANEW)
+                raws.append(Raw(change=change, pair=pair, test=(key, metric.name), family=family))
         return raws
+
+    def _pairs(self, key: tuple[bytes, ...], old: Samples, new: Samples) -> Mapping[str, Paired]:
+        if all(np.array_equal(a, b) for a, b in zip(old, new, strict=True)):
+            return {metric.name: Paired(0.0, 0.0, 0.0, 0.0, len(old), len(old[0])) for metric in self.metrics}
+        if key not in self._known:
+            self._known[key] = paired_by_seed(self.after.metrics, new, old)
+        return self._known[key]
 
     def _unpaired(self, before: Cells, after: Cells) -> list[Raw]:
         """Different examples, or no seed in common."""
@@ -117,33 +130,43 @@ def blocked(before: Opened, after: Opened, registry: Registry) -> str:
 
 
 def judged(rows: Sequence[Sequence[Raw]], metrics: Sequence[Metric], limits: Limits) -> list[tuple[Change, ...]]:
-    """Correct all tests together, and say of each what was found."""
-    p_of = {raw.test: raw.p for row in rows for raw in row if raw.p is not None}
-    corrected = dict(zip(p_of, holm(list(p_of.values())), strict=True))
+    """Test all differences, correct them together, and say of each what was found."""
+    tested = _tested([raw for row in rows for raw in row])
+    corrected = dict(zip(tested, holm([found.p for found in tested.values()]), strict=True))
     by_name = {metric.name: metric for metric in metrics}
-    return [
-        tuple(
-            raw.change
-            if raw.p is None
-            else _judged(raw.change, corrected[raw.test], by_name[raw.change.metric], limits)
-            for raw in row
-        )
-        for row in rows
-    ]
+
+    def change(raw: Raw) -> Change:
+        if raw.pair is None:
+            return raw.change
+        whole = replace(raw.change, difference=tested[raw.test].interval, p=corrected[raw.test])
+        return _judged(whole, by_name[raw.change.metric], limits)
+
+    return [tuple(change(raw) for raw in row) for row in rows]
+
+
+def _tested(raws: Sequence[Raw]) -> dict[Any, Tested]:
+    families: dict[Any, dict[Any, Paired]] = {}
+    for raw in raws:
+        if raw.pair is not None:
+            families.setdefault(raw.family, {})[raw.test] = raw.pair
+    found: dict[Any, Tested] = {}
+    for pairs in families.values():
+        found.update(zip(pairs, t_tests(list(pairs.values())), strict=True))
+    return found
 
 
 def tests(rows: Sequence[Sequence[Raw]]) -> int:
-    """How many there were."""
-    return len({raw.test for row in rows for raw in row if raw.p is not None})
+    """How many there are."""
+    return len({raw.test for row in rows for raw in row if raw.pair is not None})
 
 
-def _judged(change: Change, p: float, metric: Metric, limits: Limits) -> Change:
-    assert isinstance(change.difference, Interval)  # noqa: S101 - what is undefined has no p
+def _judged(change: Change, metric: Metric, limits: Limits) -> Change:
+    assert isinstance(change.difference, Interval)  # noqa: S101 - what is undefined is not tested
     gain = change.difference.value * (1 if metric.higher_is_better else -1)
-    if p > 1 - CONFIDENCE:
-        return replace(change, p=p)
+    if change.p is None or change.p > 1 - CONFIDENCE:
+        return replace(change, found="not told apart")
     drop = -gain * (100 if metric.unit == "%" else 1)
-    return replace(change, p=p, found="better" if gain > 0 else "worse", regression=gain < 0 and drop > limits.max_drop)
+    return replace(change, found="better" if gain > 0 else "worse", regression=gain < 0 and drop > limits.max_drop)
 
 
 def _change(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,24 @@ from harness.specs import Metric
 
 Json = Any
 Cells = Mapping[str, Json]
+Progress = Callable[[int, int], None]
 
 
 def compare(
-    before: tuple[str, Records], after: tuple[str, Records], registry: Registry, limits: Limits | None = None
+    before: tuple[str, Records],
+    after: tuple[str, Records],
+    registry: Registry,
+    limits: Limits | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Comparison:
-    """Two records, each with its name. SuiteError where they cannot be compared, PluginError without the task."""
+    """Two records, each with its name. SuiteError where they cannot be compared, PluginError without the task.
+
+    `progress` is told (rows done, of how many).
+    """
     asked = limits or Limits()
     old, new = (open_side(name, records, registry) for name, records in (before, after))
     check_comparable(old, new)
-    pairing = _Pairing(old, new, registry, asked)
+    pairing = _Pairing(old, new, registry, asked, progress)
     rows = pairing.rows()
     only_before = tuple(label(axes) for axes in old.rows if axes not in new.rows)
     return Comparison(
@@ -53,6 +61,7 @@ class _Pairing:
     after: Opened
     registry: Registry
     limits: Limits
+    progress: Progress
 
     def __post_init__(self) -> None:
         self.metrics = _metrics(self.before, self.after, self.limits.metrics)
@@ -62,7 +71,10 @@ class _Pairing:
         compared = answers.Answers(
             self.before, self.after, self.metrics, answers.blocked(self.before, self.after, self.registry)
         )
-        self.found = [compared.row(*self._cells(axes), same_work=not self.since[axes]) for axes in self.shared]
+        self.found = []
+        for done, axes in enumerate(self.shared):
+            self.progress(done, len(self.shared))
+            self.found.append(compared.row(*self._cells(axes), self.since[axes]))
 
     def rows(self) -> tuple[RowChange, ...]:
         """Every shared row."""
