@@ -18,6 +18,7 @@ MODULES: Mapping[str, str] = {
     "student": "harness.testing.students",
     "distiller": "harness.testing.distillers",
     "task": "harness.testing.tasks",
+    "runtime": "harness.testing.runtimes",
 }
 
 

@@ -46,6 +46,7 @@ class Toys:
     registry: Registry
     root: Path = field(default_factory=lambda: Path(_root().name))
     _made: dict[Any, Path | str] = field(default_factory=dict)
+    _origins: dict[Path, Path] = field(default_factory=dict)  # what was compressed → the student's own artifact
 
     def new(self, name: str) -> Path:
         """An empty folder."""
@@ -87,7 +88,9 @@ class Toys:
             for consumed in spec.consumes:
                 source = self.artifact(consumed, head, without)
                 if spec.supports(read_artifact(source).student, head) is None:
-                    return compress(self, spec, source, spec.params()).folder
+                    made = compress(self, spec, source, spec.params()).folder
+                    self._origins[made] = self._origins.get(source, source)
+                    return made
         msg = f"no installed component makes a toy of the format '{format_}' for the head '{head}'"
         raise NotApplicable(msg)
 
@@ -97,6 +100,12 @@ class Toys:
         if spec.trainable:
             train(spec, folder, head)
         return folder
+
+    def reference(self, folder: Path) -> Any:
+        """The PyTorch model that an artifact was made from, as its student loads it; None where there is none."""
+        origin = self._origins.get(folder, folder)
+        artifact = read_artifact(origin)
+        return self.registry.student(artifact.student).load().load(origin, artifact.head) if artifact.format == "torch" else None
 
     def answerer(self, folder: Path, threads: int = 1) -> Answerer:
         """The artifact, loaded by the runtime of its format."""

@@ -24,7 +24,7 @@ def to_samples(gold: Sequence[Iterable[Entity]], said: Sequence[Iterable[Entity]
         for kind, mentions in ((_GOLD, right), (_SAID, found), (_RIGHT, right & found)):
             for _, _, name in mentions:
                 row[column[name], kind] += 1
-    return samples.reshape(len(gold), -1)
+    return samples.reshape(len(gold), len(types) * 3)
 
 
 def totals(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:

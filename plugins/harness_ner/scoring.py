@@ -55,7 +55,7 @@ def to_samples(gold: Tags, said: Tags, types: tuple[str, ...]) -> np.ndarray:
         samples[place[0], column[name], _RIGHT_STRICT] += found_strict.get(place) == name
         if place in found:
             samples[place[0], column[name], _READ_AS + column[found[place]]] += 1
-    return samples.reshape(len(gold), -1)
+    return samples.reshape(len(gold), size * (_READ_AS + size))
 
 
 def default_mode(tags: Tags) -> Places:
