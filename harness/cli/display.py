@@ -37,7 +37,7 @@ class Plain:
     """One line when a stage starts slow work and one when it ends; nothing for what was in the store."""
 
     def __init__(self, plan: Plan) -> None:
-        self.total, self.done = len(plan.stages), 0
+        self.total, self.ended = len(plan.stages), set[str]()  # a damaged stage ends once more
         self.last = time.monotonic()
 
     def __enter__(self) -> Plain:
@@ -49,13 +49,15 @@ class Plain:
     def __call__(self, what: str, stage: Stage, event: Event | Outcome) -> None:
         """Print what ended; every 30 s also what goes on."""
         if isinstance(event, Outcome):
-            self.done += 1
+            self.ended.add(stage.key)
             if event.status != "cached":
-                click.echo(f"[{self.done}/{self.total}] {_ended(stage, event)}", err=True)
+                click.echo(f"[{len(self.ended)}/{self.total}] {_ended(stage, event)}", err=True)
                 self.last = time.monotonic()
         elif what == "progress" and time.monotonic() - self.last > 30:
             self.last = time.monotonic()
-            click.echo(f"[{self.done}/{self.total}] … {stage.label}: {event.note} {event.done}/{event.total}", err=True)
+            click.echo(
+                f"[{len(self.ended)}/{self.total}] … {stage.label}: {event.note} {event.done}/{event.total}", err=True
+            )
 
 
 class Live:

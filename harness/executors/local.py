@@ -229,7 +229,8 @@ class LocalExecutor:
             return event
         wrong = self.store.verify(stage.key) if thoroughly or not self.store.entry(stage.key) else None
         if wrong:
-            reason = f"the result of '{stage.component}' is not as it was stored ({wrong}): did a thread still write?"
+            reason = f"the result of '{stage.component}' changed after it was stored ({wrong})"
+            reason += ": a thread that it left behind wrote on; end and join threads before returning"
             return self._refused(stage, event, reason)
         self._seen[stage.key] = state_of(self.store.folder(stage.key))
         return event

@@ -14,6 +14,7 @@ from harness.errors import HarnessError, StageError
 from harness.executors import Event
 from harness.executors.processes import left_running, running
 from harness.keys import Stage
+from harness.plain import plain
 from harness.plugins import Registry, load_registry
 from harness.specs import Facts
 from harness.stages import Work, execute, work_for
@@ -21,6 +22,7 @@ from harness.stages.checks import check_written
 from harness.store import Store
 
 _REASON = 2000  # characters: whoever reports it has a line to write
+_SAID = 240  # characters of an unforeseen error's text: where it was raised has to fit behind it
 
 
 def run_stage(
@@ -76,8 +78,8 @@ def _reason(error: Exception, registry: Registry) -> str:
         text = str(error)
     except Exception:  # its own text is what is broken
         text = ""
-    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"{said[:_REASON]}{_where(error, registry)}"
+    said = plain(f"{type(error).__name__}: {text}" if text else type(error).__name__, _SAID)
+    return f"{said}{_where(error, registry)}"
 
 
 def _where(error: BaseException, registry: Registry) -> str:

@@ -89,9 +89,14 @@ def _run(job: dict[str, Any], registry: Registry, wire: TextIO) -> dict[str, Any
     threads = set(threading.enumerate())
     stage, store = stage_from_json(job["stage"]), Store(Path(job["store"]))
     event = run_stage(stage, store, int(job["threads"]), _reporter(wire, job["token"]), registry)
-    busy = any(thread.is_alive() for thread in set(threading.enumerate()) - threads)
+    busy = any(_works(thread) for thread in set(threading.enumerate()) - threads)
     told = {name: getattr(event, name) for name in ("kind", "seconds", "reason", "exit_code")}
     return {**told, "threads_left": busy}
+
+
+def _works(thread: threading.Thread) -> bool:
+    """Could it still write? The clock of tqdm, which many libraries start, could not."""
+    return thread.is_alive() and type(thread).__module__ != "tqdm._monitor"
 
 
 def _reporter(wire: TextIO, token: str) -> Callable[[int, int, str], None]:

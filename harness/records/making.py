@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.data import read_examples, read_json, read_meta
 from harness.keys import Ref, digest, written
+from harness.plain import plain
 from harness.plan import CellPlan, Plan, suite_digest
 from harness.plugins import Registry
 from harness.records.document import SCHEMA, Json, Records
@@ -200,7 +201,7 @@ def _status(planned: CellPlan, plan: Plan, outcomes: Mapping[str, Outcome]) -> t
         outcome = _outcome(key, outcomes)
         if outcome.status == "failed":
             own = key in planned.keys
-            reason = f"{plan.stages[key].label}: {outcome.reason}"
+            reason = f"{plan.stages[key].label}: {plain(outcome.reason)}"
             return ("failed" if own else "not run"), reason if own else f"because of {reason}", key
         if outcome.status == "not run":
             return "not run", outcome.reason, key
