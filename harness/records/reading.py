@@ -22,7 +22,7 @@ Kind = Literal["run", "measurement", "cell"]
 ORDER: tuple[Kind, ...] = ("run", "measurement", "cell")  # of lines: what a line refers to stands above it
 LONGEST = 64 << 20  # bytes of a line
 DEEPEST = 32  # objects and lists inside each other
-GREATEST = 1 << 63  # whole numbers beyond it are not exact elsewhere
+GREATEST = 1e300  # of numbers that no model bounds: they stay finite
 NAMED = 5  # faults of one line that are named
 MANY = 20  # faults after which no more of a file are looked for
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -203,38 +203,36 @@ def _check_values(document: Any, look_at_text: bool) -> None:
     """Every value that no model looks at, too: how deep it lies, and numbers and text that could not be written."""
     is_cell = isinstance(document, dict) and document.get("kind") == "cell"
     quality = document.get("quality") if is_cell else None
-    waiting: list[tuple[Any, int]] = [(document, 1)]
+    waiting: list[tuple[Any, int]] = [([document], 0)]
     while waiting:
         value, depth = waiting.pop()
-        if isinstance(value, dict):
-            inside = [one for name, one in value.items() if value is not quality or name != "samples"]  # by its model
-            inside += value if look_at_text else ()
-        elif isinstance(value, list):
-            inside = value
-        else:
-            _check_scalar(value, look_at_text)
-            continue
         if depth > DEEPEST:
             msg = f"nested too deeply, expected at most {DEEPEST} levels. {_AGAIN}"
             raise _Fault(msg)
-        waiting += [(one, depth + 1) for one in inside]
+        inside = value if isinstance(value, list) else list(value.values())
+        if value is quality and isinstance(value, dict):
+            inside = [one for name, one in value.items() if name != "samples"]  # their model does that
+        kinds = set(map(type, inside))
+        if kinds & {dict, list}:
+            waiting += [(one, depth + 1) for one in inside if isinstance(one, dict | list)]
+        if kinds & {int, float}:
+            _check_numbers([one for one in inside if isinstance(one, int | float)])
+        if look_at_text:
+            _check_text([one for one in (*inside, *(value if isinstance(value, dict) else ())) if isinstance(one, str)])
 
 
-def _check_scalar(value: Any, look_at_text: bool) -> None:
-    if isinstance(value, float):
-        if value - value != 0:  # infinite
-            msg = f"a number is too large for a record. {_AGAIN}"
-            raise _Fault(msg)
-    elif isinstance(value, int):
-        if abs(value) > GREATEST:
-            msg = f"a whole number is too large for a record. {_AGAIN}"
-            raise _Fault(msg)
-    elif look_at_text and isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            msg = f"text with half a character (a lone surrogate). {_AGAIN}"
-            raise _Fault(msg) from error
+def _check_numbers(numbers: list[float]) -> None:
+    if min(numbers) < -GREATEST or max(numbers) > GREATEST:
+        msg = f"a number beyond {GREATEST:g}. {_AGAIN}"
+        raise _Fault(msg)
+
+
+def _check_text(texts: list[str]) -> None:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        msg = f"text with half a character (a lone surrogate). {_AGAIN}"
+        raise _Fault(msg) from error
 
 
 def _listed(kind: str, faults: list[str]) -> str:

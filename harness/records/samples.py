@@ -68,7 +68,11 @@ def _range_of_rows(recorded: Any) -> tuple[float, float]:
     if not set(map(type, chain.from_iterable(recorded))) <= {int, float}:
         msg = "samples hold something that is not a number"
         raise ValueError(msg)
-    return min(map(min, recorded)), max(map(max, recorded))
+    try:
+        figures = np.fromiter(chain.from_iterable(recorded), dtype=np.float64)
+    except OverflowError:
+        return -math.inf, math.inf
+    return float(figures.min()), float(figures.max())
 
 
 def _unpacked(recorded: Json) -> np.ndarray:
