@@ -110,6 +110,8 @@ def _found(document: Json, quantity: str, bar: str, evidence: Evidence) -> Range
     quality = quantity not in (*TIMES, TRAINING, *_SIZES)
     if evidence.foreign and (quality or evidence.foreign == REHEARSAL):
         return Absent(evidence.foreign)
+    if quality and quantity not in evidence.metrics:
+        return Absent(f"{quantity} is no metric of the task")
     row, than = (_side(document[key], evidence) for key in ("row", "than"))
     if isinstance(row, Absent):
         return row
