@@ -16,7 +16,14 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 MISSING = "" if CHROMIUM and DRIVER else "needs a Chromium: the Debian packages chromium and chromium-driver"
 SILENT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the driver is on this machine
 # Without --no-sandbox it does not start as root, as in containers; the pages are the tests' own.
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-proxy-server"]
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--no-proxy-server",
+]
 
 
 class Refused(Exception):
@@ -48,7 +55,9 @@ class Browser:
         return found
 
     def size(self, width: int, height: int) -> None:
-        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
 
     def command(self, name: str, **params):
         """Of the DevTools protocol."""
@@ -58,7 +67,8 @@ class Browser:
         try:
             return self.call("GET", "/alert/text")
         except Refused as error:
-            assert error.args[0] == "no such alert", error
+            if error.args[0] != "no such alert":
+                raise
             return None
 
     def log(self) -> list[str]:
@@ -74,9 +84,16 @@ class Browser:
 @contextlib.contextmanager
 def browser(*flags: str):
     """Yields a `Browser`; everything that it started is gone afterwards."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, _driver(Path(profile) / "driver.log") as root:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        _driver(Path(profile) / "driver.log") as root,
+    ):
         options = {"binary": CHROMIUM, "args": [*FLAGS, *flags, f"--user-data-dir={profile}/profile"]}
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}, "unhandledPromptBehavior": "ignore"}
+        wanted = {
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"browser": "ALL"},
+            "unhandledPromptBehavior": "ignore",
+        }
         made = _call("POST", f"{root}/session", {"capabilities": {"alwaysMatch": wanted}})
         found = Browser(root, made["sessionId"])
         try:
@@ -87,7 +104,8 @@ def browser(*flags: str):
 
 @contextlib.contextmanager
 def _driver(log: Path):
-    process = subprocess.Popen([DRIVER, "--port=0"], stdout=log.open("wb"), stderr=subprocess.STDOUT)
+    with log.open("wb") as said:
+        process = subprocess.Popen([DRIVER, "--port=0"], stdout=said, stderr=subprocess.STDOUT)
     try:
         yield f"http://127.0.0.1:{_port(log, process)}"
     finally:
@@ -98,14 +116,15 @@ def _driver(log: Path):
 def _port(log: Path, process: subprocess.Popen) -> int:
     end = time.monotonic() + 20
     while "on port " not in (said := log.read_text(errors="replace")) or "successfully" not in said:
-        assert process.poll() is None and time.monotonic() < end, f"chromedriver did not start: {said}"
+        assert process.poll() is None, f"chromedriver did not start: {said}"
+        assert time.monotonic() < end, f"chromedriver does not say where it listens: {said}"
         time.sleep(0.05)
     return int(said.rsplit("on port ", 1)[1].split(".", 1)[0])
 
 
 def _call(method: str, url: str, body):
     data = json.dumps(body or {}).encode() if method == "POST" else None
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 ours
     try:
         with SILENT.open(request, timeout=60) as answer:
             return json.load(answer)["value"]

@@ -124,7 +124,9 @@
     const query = new URLSearchParams(Object.entries(state).filter(([, value]) => value)).toString();
     const url = location.pathname + (query ? "?" + query : "") + location.hash;
     if (query === location.search.slice(1)) return;
-    history[replace ? "replaceState" : "pushState"](null, "", url);
+    try {
+      history[replace ? "replaceState" : "pushState"](null, "", url);
+    } catch {} // some browsers allow only so many changes in half a minute
   }
 
   let shown = { sort: "" };

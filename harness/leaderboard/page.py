@@ -160,31 +160,29 @@ def _overview(board: Board) -> Html:
 
 
 def _overview_row(class_: Class) -> Html:
-    first = [entry for entry in class_.entries if entry.place == 1]
     title = tag("th", link(place_name("c", class_.id), class_.title))
-    best = tag(
-        "td", *(_named(first[0]),) if len(first) == 1 else (f"{len(first)} entries share it",) if first else (DASH,)
-    )
     fastest = _most((e for e in class_.entries if e.front_speed), lambda e: ratio(e, "request"))
     smallest = _most((e for e in class_.entries if e.front_size), lambda e: real(e.times_smaller))
-    return tag(
-        "tr", title, tag("td", f"{len(class_.entries):,}"), best, _best_quality(class_, first), *fastest, *smallest
-    )
+    count = tag("td", f"{len(class_.entries):,}")
+    return tag("tr", title, count, *_best(class_), *fastest, *smallest)
+
+
+def _best(class_: Class) -> tuple[Html, Html]:
+    """Of those in the first place the one with the best value, and how many others the data cannot tell from it."""
+    metric = class_.metrics[0]
+    first = [entry for entry in class_.entries if entry.place == 1]
+    scored = [(value, entry) for entry in first if not isinstance(value := score(entry, metric), Absent)]
+    if not scored:
+        return tag("td", DASH), tag("td", DASH)
+    value, entry = max(scored, key=lambda pair: pair[0].value if metric.higher_is_better else -pair[0].value)
+    others = Html(f" and {len(first) - 1} more") if len(first) > 1 else None
+    text = score_texts(class_, metric)
+    said = f"{percent(metric)}: {text(value.value)} [{bounds(value, text)}]"
+    return tag("td", _named(entry), others), tag("td", said)
 
 
 def _named(entry: Entry) -> Html:
     return link(entry_place(entry), entry.label)
-
-
-def _best_quality(class_: Class, first: list[Entry]) -> Html:
-    metric = class_.metrics[0]
-    text = score_texts(class_, metric)
-    found = [value for entry in first if not isinstance(value := score(entry, metric), Absent)]
-    if not found:
-        return tag("td", DASH)
-    ends = Interval(found[0].value, min(value.value for value in found), max(value.value for value in found))
-    shown = bounds(ends, text) if len(found) > 1 else text(ends.value)
-    return tag("td", f"{percent(metric)}: {shown}")
 
 
 def _most(entries: Iterable[Entry], gain: Callable[[Entry], Interval | float | Absent]) -> tuple[Html, Html]:

@@ -82,11 +82,11 @@ def real_range(value: Ranged) -> Ranged:
 
 def score(entry: Entry, metric: Metric) -> Ranged:
     """As shown: percent where the metric is."""
-    found = real_range(entry.scores.get(metric.name, UNSCORED))
+    found = entry.scores.get(metric.name, UNSCORED)
     if isinstance(found, Absent):
         return found
     factor = 100 if metric.unit == "%" else 1
-    return Interval(found.value * factor, found.low * factor, found.high * factor)
+    return real_range(Interval(found.value * factor, found.low * factor, found.high * factor))
 
 
 def ratio(entry: Entry, of: str) -> Ranged:

@@ -116,7 +116,7 @@ def _figure(
         role="group",
         aria_label=summary,
     )
-    title = tag("figcaption", f"{metric.name[:1].upper()}{metric.name[1:]} against {against}")
+    title = tag("figcaption", f"{metric.name} against {against}")
     return tag("figure", title, svg)
 
 
@@ -189,8 +189,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:
-    """About five round values."""
-    rough = (high - low) / 5
+    """Four to seven round values."""
+    rough = (high - low) / 7
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     first = math.ceil(low / step)
