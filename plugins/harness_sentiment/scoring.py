@@ -46,15 +46,15 @@ def weighted_metrics(samples: np.ndarray, weights: np.ndarray, classes: int) -> 
     """
     weights = np.asarray(weights, dtype=np.float64)
     gold, predicted = _one_hot(samples[:, 0], classes), _one_hot(samples[:, 1], classes)  # [n, C]
-    right = weights @ (gold * predicted)  # [r, C]
-    ends = weights @ (gold + predicted)  # [r, C]
+    right, ends = np.hsplit(weights @ np.concatenate([gold * predicted, gold + predicted], axis=1), 2)  # each [r, C]
+    total = weights.sum(axis=1)
     f1 = np.divide(2 * right, ends, out=np.zeros_like(right), where=ends > 0)
     found = {
-        "accuracy": _ratio(right.sum(axis=1), weights.sum(axis=1)),
+        "accuracy": _ratio(right.sum(axis=1), total),
         "macro_f1": _ratio(f1.sum(axis=1), (ends > 0).sum(axis=1).astype(np.float64)),
     }
     if samples.shape[1] > _NO_LOSS:
-        found["loss"] = _ratio(weights @ samples[:, 2], weights.sum(axis=1))
+        found["loss"] = _ratio(weights @ samples[:, 2], total)
     return found
 
 
