@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.leaderboard.found import Quality, Record, Row, Terms
 from harness.leaderboard.timing import Reference
-from harness.reports.model import Absent
+from harness.reports.model import Absent, AxisValue
+
+Trained = frozenset[tuple[str, AxisValue]]
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,42 @@ def _ordered(pairs: list[tuple[Record, Row]]) -> Group:
 def classes(groups: Sequence[Group]) -> list[Together]:
     """Groups by what makes their scores comparable.
 
-    Where answers depend on the class of CPUs, rows are ranked with those of their own class of CPUs and with all that
-    hold everywhere, which is why the latter stand in several classes: nobody chooses an int8 model without looking at
-    the one that it was made from.
+    Where answers depend on the class of CPUs and records of several such classes hold them, those of each stand in a
+    class of their own, beside the rows that they were made from and the anchors: nobody chooses an int8 model without
+    looking at what it was before. All that hold everywhere stand in one class.
     """
     by_terms: dict[Terms, list[Group]] = {}
     for group in groups:
         by_terms.setdefault(group.row.terms, []).append(group)
     found = []
     for terms, members in by_terms.items():
-        for isa in sorted({group.row.isa for group in members if group.row.isa}) or [""]:
-            together = [group for group in members if group.row.isa in ("", isa)]
-            found.append(_together(terms, isa, together))
+        isas = sorted({group.row.isa for group in members if group.row.isa})
+        if len(isas) < 2:
+            found.append(_together(terms, "".join(isas), members))
+            continue
+        everywhere = [group for group in members if not group.row.isa]
+        found += [_together(terms, "", everywhere)] if everywhere else []
+        found += [_together(terms, isa, _with_sources(isa, members)) for isa in isas]
     return found
+
+
+def _with_sources(isa: str, members: Sequence[Group]) -> list[Group]:
+    """The groups of a class of CPUs, what they were made from, and the anchors of their records."""
+    own = [group for group in members if group.row.isa == isa]
+    pairs = [pair for group in own for pair in group.pairs]
+    wanted = {(record.digest, _trained(row)) for record, row in pairs}
+    wanted |= {(record.digest, _trained(anchor)) for record, _ in pairs if (anchor := record.anchor_row())}
+    return [group for group in members if group in own or _is_source(group, wanted)]
+
+
+def _is_source(group: Group, wanted: Collection[tuple[str, Trained]]) -> bool:
+    plain = [(record.digest, _trained(row)) for record, row in group.pairs if not row.compressors and not row.isa]
+    return any(one in wanted for one in plain)
+
+
+def _trained(row: Row) -> Trained:
+    """What rows of one model that differ in their chain alone have in common."""
+    return frozenset((axis, value) for axis, value in row.axes.items() if axis != "compress")
 
 
 def _together(terms: Terms, isa: str, groups: Sequence[Group]) -> Together:

@@ -14,6 +14,7 @@ from harness.reports.model import as_json
 from harness.store import write_atomic
 
 SCHEMA = 1
+OPENED = 4  # the board, its classes, a class, its entries
 
 
 def write_board(board: Board, stem: Path) -> tuple[Path, ...]:
@@ -31,8 +32,18 @@ def write_board(board: Board, stem: Path) -> tuple[Path, ...]:
 
 
 def json_text(board: Board) -> str:
-    """All of the board, unrounded; absent figures are {"absent": reason}."""
-    return json.dumps(board_json(board), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    """All of the board, unrounded, an entry per line; absent figures are {"absent": reason}."""
+    return _lines(board_json(board), OPENED) + "\n"
+
+
+def _lines(value: Any, opened: int) -> str:
+    """JSON whose outer objects and lists, so many inside each other, have a line for each of their parts."""
+    if not opened or not value or not isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(_lines(one, opened - 1) for one in value) + "\n]"
+    parts = (f"{json.dumps(name, ensure_ascii=False)}: {_lines(one, opened - 1)}" for name, one in value.items())
+    return "{\n" + ",\n".join(parts) + "\n}"
 
 
 def board_json(board: Board) -> dict[str, Any]:
