@@ -18,7 +18,7 @@ LOWRANK = ROOT / "examples" / "harness-lowrank"
 def quiet(*command, **options):
     """Standard output of a command that must work."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
     return done.stdout
 
 

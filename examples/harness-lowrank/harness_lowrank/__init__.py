@@ -31,6 +31,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         factory="harness_lowrank.compress:LowRank",
         params=LowRankParams,
         calibrates=True,
+        tolerance=0.5,  # random weights, such as the conformance kit's, have no low rank to find
         libraries=("torch", "transformers"),
         reference=PAPER,
     )
