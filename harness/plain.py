@@ -13,7 +13,8 @@ _JOINERS = "\u200c\u200d"  # Indic scripts and emoji need them
 def plain(text: object, longest: int = LONGEST) -> str:
     """One printable line: no control, ANSI or bidirectional characters, no lone surrogates, at most `longest` long."""
     begin = str(text)[: 64 * longest]  # a text of a gigabyte costs no more than what is shown of it
-    line = " ".join("".join(map(_visible, _ANSI.sub("", begin))).split())
+    visible = begin if begin.isprintable() else "".join(map(_visible, _ANSI.sub("", begin)))
+    line = " ".join(visible.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
