@@ -12,6 +12,8 @@ import traceback
 
 from harness import Event, ExecutorRequest, Stage, run_stage, stage_environment
 
+_PROGRESS_EVERY = 0.2  # seconds
+
 
 class Inline:
     """One stage at a time, on the threads that a worker would have: it answers the same."""
@@ -36,8 +38,13 @@ class Inline:
         request = self.request
         threads = request.threads * request.capacity if stage.exclusive else request.threads
 
+        told = 0.0
+
         def progress(done: int, total: int, note: str) -> None:
-            request.progress(Event(kind="progress", key=stage.key, done=done, total=total, note=note))
+            nonlocal told
+            if time.monotonic() - told >= _PROGRESS_EVERY or done == total:
+                told = time.monotonic()
+                request.progress(Event(kind="progress", key=stage.key, done=done, total=total, note=note))
 
         with contextlib.redirect_stdout(sys.stderr):  # stdout is the run's data
             return [run_stage(stage, request.store, threads, progress, surprised=self._surprised)]
