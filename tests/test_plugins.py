@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import types
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from pydantic import Field
 
 import harness
 from harness import CompressorSpec, hookimpl
@@ -110,7 +114,7 @@ def test_an_unknown_name_suggests():
     assert str(caught.value) == "'squeze' is not a known compressor. Did you mean 'squeeze'? Known: 'squeeze'"
 
 
-@pytest.mark.parametrize("name", ["Bad", "", "a b", "../x", "a\nb"])
+@pytest.mark.parametrize("name", ["Bad", "", "a b", "../x", "a\nb", "a\x1b[2J", "x" * 65, "-x", 7, None])
 def test_names_are_plain(name):
     def bad():
         yield compressor(NAME)  # noqa: F821
@@ -119,6 +123,134 @@ def test_names_are_plain(name):
     registry = load_registry([entry("names", harness_compressors=hookimpl(function))])
     assert registry.names("compressor") == []
     assert "is not allowed" in next(iter(registry.broken.values()))
+
+
+GOOD = hook_named("harness_compressors", one)
+
+
+def hook(name, *yielded, then=None):
+    """A hook of that name that yields these, and then raises, perhaps."""
+
+    def generate():
+        yield from yielded
+        if then is not None:
+            raise then
+
+    generate.__name__ = name
+    return hookimpl(generate)
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def spec(**changes):
+    return replace(compressor("other"), **changes)
+
+
+def takes_an_argument():
+    @hookimpl
+    def harness_tasks(registry):
+        yield
+
+    return harness_tasks
+
+
+def not_marked():
+    def harness_tasks():
+        yield
+
+    return harness_tasks
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({"harness_tasks": takes_an_argument()}, r"PluginValidationError: .*harness_tasks"),
+        ({"harness_tasks": not_marked()}, r"'harness_tasks' is not marked as a hook: write @harness.hookimpl above it"),
+        ({"harness_observer": hook("harness_observer")}, "unknown hook 'harness_observer'. Did you mean 'harness_observers'?"),
+        ({"harness_tasks": hookimpl(lambda: None)}, "harness_tasks: TypeError: 'NoneType' object is not iterable"),
+        ({"harness_tasks": hook("harness_tasks", compressor())}, "harness_tasks: .*yielded CompressorSpec, expected TaskSpec"),
+        ({"harness_tasks": hook("harness_tasks", then=ValueError("boom"))}, "harness_tasks: ValueError: boom"),
+        ({"harness_tasks": hook("harness_tasks", then=SystemExit(3))}, "harness_tasks: SystemExit: 3"),
+        ({"harness_tasks": hook("harness_tasks", then=Unspeakable())}, "harness_tasks: Unspeakable$"),
+        ({"harness_compressors": hook("harness_compressors", spec(), then=ValueError("boom"))}, "ValueError: boom"),
+        ({"harness_compressors": hook("harness_compressors", spec(), spec())}, "two of its compressors are called 'other'"),
+        ({"harness_compressors": hook("harness_compressors", spec(summary="\x1b[2Jgone"))}, r"summary of 'other' is '\\x1b"),
+        ({"harness_compressors": hook("harness_compressors", spec(summary="a\nb"))}, "one printable line of at most 200"),
+        ({"harness_compressors": hook("harness_compressors", spec(summary="x" * 201))}, "one printable line of at most 200"),
+        ({"harness_compressors": hook("harness_compressors", spec(summary=None))}, "summary of 'other' is 'None'"),
+        ({"harness_compressors": hook("harness_compressors", spec(reference="\u202ehttps"))}, "reference of 'other' is"),
+        ({"harness_compressors": hook("harness_compressors", spec(params=dict))}, "expected a class derived from harness.Params"),
+        ({"harness_compressors": hook("harness_compressors", spec(name="a" * 10**6))}, "name 'aaaa.* is not allowed"),
+    ],
+)  # fmt: skip
+def test_what_one_plugin_gets_wrong_is_named_and_the_rest_works(content, why):
+    registry = load_registry([entry("good", harness_compressors=GOOD), entry("bad", **content)])
+    ((who, reason),) = registry.broken.items()
+    assert who == "fake_bad unknown (bad)"
+    assert re.search(why, reason), reason
+    assert reason.isprintable()
+    assert len(reason) < 400
+    assert registry.names("compressor") == ["squeeze"]
+
+
+def test_one_broken_hook_leaves_a_plugins_others_and_two_are_both_named():
+    both = {"harness_tasks": hook("harness_tasks", 1), "harness_students": hook("harness_students", 2)}
+    registry = load_registry([entry("half", harness_compressors=GOOD, **both)])
+    (reason,) = registry.broken.values()
+    assert "harness_tasks: PluginError: yielded int" in reason
+    assert "; harness_students: PluginError: yielded int" in reason
+    assert registry.names("compressor") == ["squeeze"]
+
+
+def test_a_distribution_that_has_a_name_twice_keeps_the_first():
+    class Dist:
+        name, version = "twice", "1"
+
+    points = [entry(name, harness_compressors=hook_named("harness_compressors", one)) for name in ("a", "b")]
+    points = [point._for(Dist()) for point in points]
+    registry = load_registry(points)
+    assert registry.entry("compressor", "squeeze").full_name == "twice/squeeze"
+    assert list(registry.broken) == ["twice 1 (b)"]
+    assert "two of its compressors are called 'squeeze'" in registry.broken["twice 1 (b)"]
+
+
+def test_what_a_plugin_prints_while_it_loads_is_no_data(capsys):
+    def talkative():
+        sys.stdout.write("hello")
+        yield compressor()
+
+    load_registry([entry("talk", harness_compressors=hookimpl(talkative))])
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "hello" in said.err
+
+
+def test_hostile_params_are_described_harmlessly_or_named(monkeypatch):
+    class Loud(Params):
+        speed: int = Field(1, description="\x1b[2J\u202eevil")
+
+    class Unwilling(Params):
+        speed: int = 1
+
+        @classmethod
+        def model_json_schema(cls, *args, **options):
+            raise RuntimeError("no\x1b[2J")
+
+    made = build_registry(
+        [compressor("plain"), replace(compressor("loud"), params=Loud), replace(compressor("mute"), params=Unwilling)]
+    )
+    monkeypatch.setattr("harness.cli.list_command.load_registry", lambda: made)
+    from harness.cli.list_command import command
+
+    shown = CliRunner().invoke(command, ["compressors", "loud"])
+    assert "\\x1b[2J\\u202eevil" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    refused = CliRunner().invoke(command, ["compressors", "mute"])
+    assert isinstance(refused.exception, PluginError)
+    assert str(refused.exception) == "compressor 'mute' (test 0) cannot describe its params: RuntimeError: no\\x1b[2J"
 
 
 def test_an_import_string_that_leads_nowhere_names_itself():

@@ -9,7 +9,7 @@ import click
 
 from harness.cli.common import talk
 from harness.cli.task_card import card
-from harness.errors import SuiteError, choices, did_you_mean
+from harness.errors import PluginError, SuiteError, choices, did_you_mean, in_a_line, printable
 from harness.keys import Json
 from harness.plugins import KINDS, Registered, Registry, load_registry
 from harness.specs import TaskSpec
@@ -22,6 +22,7 @@ Examples:
   harness list
   harness list compressors
   harness list compressors onnx-int8
+  harness list reporters latex
   harness list tasks sentiment --source mine.csv""",
 )
 @click.argument("kind", required=False)
@@ -29,7 +30,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 @click.option("--source", help="Of a task: the data to describe instead of its own or its bundled sample.")
 def command(kind: str | None, name: str | None, as_json: bool, source: str | None) -> int:
-    """List tasks, students, distillers, compressors and runtimes, or describe one with its params and its data."""
+    """List tasks, students, distillers, compressors, runtimes, executors, reporters and observers, or describe one.
+
+    A description has the params; a task's has its data, too.
+    """
     registry = load_registry()
     kinds = [_kind(kind)] if kind else list(KINDS)
     for who, why in registry.broken.items():
@@ -73,8 +77,18 @@ def _describe(entry: Registered) -> dict[str, Json]:
         "version": spec.version,
         "provider": str(entry.provider),
         "reference": spec.reference,
-        "params": spec.params.model_json_schema().get("properties", {}),
+        "params": _params(entry),
     }
+
+
+def _params(entry: Registered) -> dict[str, Json]:
+    try:
+        found: dict[str, Json] = entry.spec.params.model_json_schema().get("properties", {})
+    except Exception as error:
+        about = f"{entry.spec.kind} '{entry.spec.name}' ({entry.provider})"
+        msg = f"{about} cannot describe its params: {in_a_line(error)}"
+        raise PluginError(msg) from error
+    return found
 
 
 def _card(entry: Registered) -> str:
@@ -82,7 +96,8 @@ def _card(entry: Registered) -> str:
     lines = [f"{facts['kind']} {facts['name']} (version {facts['version']}, {facts['provider']})", facts["summary"]]
     lines += [f"reference: {facts['reference']}"] if facts["reference"] else []
     lines += ["params:"] if facts["params"] else ["no params"]
-    return "\n".join([*lines, *(f"  {n:22} {_type(schema)}" for n, schema in facts["params"].items())])
+    lines += [f"  {name:22} {_type(schema)}" for name, schema in facts["params"].items()]
+    return "\n".join(map(printable, lines))
 
 
 def _type(schema: dict[str, Any]) -> str:
