@@ -50,6 +50,15 @@ def test_a_column_of_a_table_whatever_else_it_holds(tmp_path):
     assert sorted(found["test"] + found["dev"]) == ["да", "нет"]
 
 
+def test_a_column_of_a_parquet_file(tmp_path):
+    import datasets
+
+    columns = {"n": [1, 2], "words": ["да", "нет"]}
+    datasets.Dataset.from_dict(columns).to_parquet(str(tmp_path / "all.parquet"))
+    found = texts_of(prepared(tmp_path, text="words"))
+    assert sorted(found["test"] + found["dev"]) == ["да", "нет"]
+
+
 def test_a_text_alone_has_all_roles_and_no_text_is_refused(tmp_path):
     (tmp_path / "one.txt").write_text("одна", encoding="utf-8")
     assert texts_of(prepared(tmp_path)) == {role: ["одна"] for role in ROLES}
