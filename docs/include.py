@@ -1,7 +1,8 @@
 """Fills the blocks of code in the pages for authors from files that tests run: `python docs/include.py`.
 
 `<!-- include FILE -->` stands above a block that is the file, `<!-- include FILE PART -->` above one that is a
-function, a class or a table of it. A file is one of snippets/, or one of what `harness plugin new compressor my-int4` writes.
+function, a class or a table of it. A file is one of snippets/, or one of those that
+`harness plugin new compressor my-int4` writes.
 """
 
 from __future__ import annotations

@@ -193,31 +193,50 @@ def beside(written, tmp_path_factory) -> str:
     return str(target)
 
 
-def fresh(folder: Path) -> str:
-    """The interpreter of a new environment that sees what is installed here, the harness among it."""
+def fresh(folder: Path) -> Path:
+    """A new environment that sees what is installed here, the harness among it; its scripts `harness` and `pip` are its own."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     here = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "beside.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in sorted(here)))
-    return str(folder / "bin" / "python")
+    for name in ("harness", "pip"):
+        script = folder / "bin" / name
+        script.write_text(f'#!/bin/sh\nexec "{folder}/bin/python" -m {name} "$@"\n')
+        script.chmod(0o755)
+    return folder / "bin"
 
 
-def test_a_compressor_in_a_fresh_environment(written, tmp_path):
-    package, name = written / "compressor", NAMES["compressor"]
-    python = fresh(tmp_path / "venv")
-    run("pip", "install", *OFFLINE, str(package), cwd=tmp_path, python=python)
-    assert f"{name} 0.1.0" in run("harness", "list", "compressors", cwd=tmp_path, python=python).stdout
-    assert name not in run("harness", "list", "compressors", cwd=tmp_path).stdout  # this environment was left alone
-    checked = run("harness", "plugin", "check", name, cwd=tmp_path, python=python)
-    assert "0 failed" in checked.stderr
-    tested = run("pytest", "-q", "-rs", "-p", "no:cacheprovider", cwd=package, python=python)
-    assert "passed" in tested.stdout
-    suite = str(package / "suite.toml")
-    assert "8 cells, 0 skipped" in run("harness", "plan", suite, cwd=tmp_path, python=python).stdout
-    quick = ("--set", "measure.speed=false", "--only", "seed=1")
-    run("harness", "run", suite, *quick, cwd=tmp_path, python=python)
-    rows = (tmp_path / "reports" / f"{name}.csv").read_text(encoding="utf-8")
-    assert all(chain in rows for chain in (name, f"{name}-4-bits", f"{name}-onnx"))
+def follow(script: str, folder: Path, scripts: Path) -> str:
+    """What the commands of a page for authors print, run one after another as somebody without a network would."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HARNESS_", "PYTHON"))}
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        ["/bin/sh", "-eux", str(ROOT / "docs/snippets" / script)], cwd=folder, capture_output=True, text=True, timeout=900,
+        env={**kept, **offline, "PIP_NO_BUILD_ISOLATION": "0", "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def test_the_pages_for_authors_in_a_fresh_environment(tmp_path):
+    """Written, installed, listed, checked, run; then built, installed from its wheel, and tested."""
+    scripts = fresh(tmp_path / "environment")
+    said = follow("first-plugin.sh", tmp_path, scripts)
+    assert "[my-int4 0.1.0]" in said
+    assert "compressor my-int4: " in said
+    assert "report: reports/my-int4.md" in said
+    rows = (tmp_path / "reports/my-int4.csv").read_text(encoding="utf-8")
+    assert all(chain in rows for chain in ("my-int4", "my-int4-4-bits", "my-int4-onnx"))
+    assert "failed" not in rows
+    assert "compressor my-int4 (version 1, my-int4 0.1.0)" in follow("publish.sh", tmp_path, scripts)
+    (site,) = scripts.parent.glob("lib/python*/site-packages")
+    assert (site / "my_int4/compress.py").exists()  # the wheel's, no longer the folder
+    against = str(ROOT / "docs/snippets/against.toml")
+    python = str(scripts / "python")
+    own = run("pytest", "-q", "-k", "not conformance", "my-int4", cwd=tmp_path, python=python)  # the kit has just run
+    assert " passed" in own.stdout
+    assert "15 cells, 0 skipped" in run("harness", "plan", against, cwd=tmp_path, python=python).stdout
+    assert "my-int4 " not in run("harness", "list", "compressors", cwd=tmp_path).stdout  # nobody else has it
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "compressor"])
