@@ -66,7 +66,7 @@ def with_earlier(records: Records, earlier: Records, whole: Plan) -> Records:
     cells = []
     for planned in whole.cells:
         known = now.get(planned.cell.id) or then.get(planned.cell.id)
-        if known and (planned.cell.id in now or known["work"] == list(planned.work)):
+        if known and (planned.cell.id in now or known.get("work") == list(planned.work)):
             cells.append(known)
     run = {**records.run, "task": {**records.run["task"], "data": _with_items(records.run, earlier.run)}}
     wanted = {str(cell["measure"]) for cell in cells}
