@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.assets import fingerprint
 from harness.executors.local import LocalExecutor
 from harness.keys import Stage
 from harness.store import Store
@@ -20,7 +21,10 @@ TOY = Path(__file__).parents[1] / "tests" / "toy_plugin"
 def stage(number: int) -> Stage:
     options = {"task": {"use": "toy", "params": {"examples": 1}}, "asset": {"origin": "made", "root": ".", "files": []}}
     params = {"roles": ["train"], "number": number}
-    return Stage(kind="prepare", component="toy-harness/toy", version=1, params=params, options=options, label="no-op")
+    return Stage(
+        kind="prepare", component="toy-harness/toy", version=1, params=params, options=options, label="no-op",
+        data={"source": fingerprint(Path(), [])},
+    )  # fmt: skip
 
 
 def run() -> Iterator[str]:

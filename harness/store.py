@@ -92,7 +92,7 @@ class Store:
                 yield entry
 
     def verify(self, key: str) -> str | None:
-        """None when every file is there with its size and hash; otherwise what is wrong."""
+        """None when every file is there with its size and hash, and no other; otherwise what is wrong."""
         entry = self.entry(key)
         if entry is None:
             return "no manifest" if self.folder(key).exists() else "missing"
@@ -100,7 +100,9 @@ class Store:
             problem = _wrong(entry.folder / name, size, sha)
             if problem:
                 return f"{name}: {problem}"
-        return None
+        there = {str(path.relative_to(entry.folder)) for path in entry.folder.rglob("*") if not path.is_dir()}
+        strangers = there - {*entry.manifest["files"], MANIFEST}
+        return f"{min(strangers)}: is no file of this entry" if strangers else None
 
     def sound(self, keys: list[str]) -> set[str]:
         """Those of the keys whose entries are complete; damaged ones are moved out of the way and count as absent."""

@@ -236,9 +236,10 @@ def made(label: str, *needs: Stage) -> Stage:
 
 
 def test_facts_are_checked_with_their_place():
-    assert checked_facts("x", {"a": [1, 2.5, None, True, "я"], "b": {"c": ()}})
+    assert checked_facts("x", {"a": [1, 2.5, None, True, "я"], "b": {"c": ()}, "layers": {0: 1, -1: 2}})
     for facts, words in (
-        ({"a": {1: 2}}, "facts.a has the key 1, expected a string"),
+        ({"a": {(1, 2): 2}}, "facts.a has the key (1, 2), expected text"),
+        ({"a": {1: 2, "1": 2}}, "facts.a has text and numbers as keys, expected text"),
         ({"a": [0, float("inf")]}, r"facts.a[1] is inf, expected a finite number"),
         ({"a": {1, 2}}, "facts.a is set, expected a number, text, list or dict"),
         ({"a": "\ud800"}, "facts.a is text that is not Unicode"),

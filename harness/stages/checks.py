@@ -36,9 +36,10 @@ def _problem(value: Any, place: str, depth: int) -> str | None:
     if depth > DEEPEST:
         return f"{place} is nested more than {DEEPEST} deep"
     if isinstance(value, dict):
-        wrong = next((key for key in value if not isinstance(key, str)), None)
-        if wrong is not None:
-            return f"{place} has the key {plain(repr(wrong), 80)}, expected a string"
+        if wrong := [key for key in value if not isinstance(key, str | int)]:
+            return f"{place} has the key {plain(repr(wrong[0]), 80)}, expected text"
+        if len({isinstance(key, str) for key in value}) > 1:
+            return f"{place} has text and numbers as keys, expected text"
         items = [(f"{place}.{plain(key, 40)}", item) for key, item in value.items()]
     elif isinstance(value, list | tuple):
         items = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
