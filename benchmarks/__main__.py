@@ -14,6 +14,7 @@ from benchmarks import (
     quickstart,
     records,
     recurrences,
+    scaffold,
     scoring,
     startup,
     stored,
@@ -35,6 +36,7 @@ ALL = {
     "preparing": preparing,
     "plain": plain_tagger,
     "parity": parity,
+    "scaffold": scaffold,
     "quickstart": quickstart,
 }
 

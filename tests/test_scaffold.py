@@ -161,6 +161,17 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path):
     assert "Traceback" not in again.stderr
 
 
+def test_help_has_an_example_and_nothing_heavy_is_imported(tmp_path):
+    assert (
+        "Examples:\n    harness plugin new compressor my-int4"
+        in run("harness", "plugin", "new", "--help", cwd=tmp_path).stdout
+    )
+    code = "import sys; from harness.cli import main_inner; main_inner(sys.argv[1:]); print('LOADED', *sys.modules)"
+    words = [sys.executable, "-c", code, "plugin", "new", "student", "my-own"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"torch", "transformers", "datasets", "onnxruntime", "onnx"}
+
+
 def test_names_of_installed_components_are_refused(tmp_path):
     said = run("harness", "plugin", "new", "distiller", "kd", cwd=tmp_path, code=2)
     assert "a distiller 'kd' is installed already" in said.stderr
