@@ -72,7 +72,9 @@ def _kind(registry: Registry, name: str, kind: str | None) -> str:
 
     if kind is not None:
         return kind
-    kinds = [one for one in MODULES if any(name in (e.spec.name, e.full_name) for e in registry.components.get(one, ()))]
+    kinds = [
+        one for one in MODULES if any(name in (e.spec.name, e.full_name) for e in registry.components.get(one, ()))
+    ]
     if len(kinds) == 1:
         return kinds[0]
     if kinds:

@@ -28,7 +28,7 @@ def invariance(answerer: Answerer, dependent: bool) -> Finding:
     padded = figures(answerer, _said(answerer, short, longest))
     lone = [figure for window, figure in zip(windows, alone, strict=True) if window.length < longest]
     shifts = {"batch mates": furthest(alone, together), "padding": furthest(lone, padded)}
-    largest = max(1.0, max(float(np.abs(figure).max(initial=0)) for figure in alone))
+    largest = max(1.0, *(float(np.abs(figure).max(initial=0)) for figure in alone))
     said = ", ".join(f"{what} {shift:.2g}" for what, shift in shifts.items())
     if dependent:
         return declared(f"answers shift by: {said}")

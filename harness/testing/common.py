@@ -67,7 +67,7 @@ class Bench:
         if name not in self.kept:
             try:
                 self.kept[name] = make()
-            except (Broken, NotApplicable):
+            except Exception:
                 self.kept[name] = None
                 raise
         if self.kept[name] is None:
@@ -105,7 +105,9 @@ def defaults(bench: Bench, folder: Path) -> Finding:
         msg = f"params is {spec.params.__name__}, which is no `harness.Params`"
         raise Broken(msg)
     fields = spec.params.model_fields
-    values = {name: info.get_default(call_default_factory=True) for name, info in fields.items() if not info.is_required()}
+    values = {
+        name: info.get_default(call_default_factory=True) for name, info in fields.items() if not info.is_required()
+    }
     given = {name: value for name, value in bench.given.items() if name in required(spec)}
     if set(required(spec)) - set(given):
         given |= {name: "" for name in required(spec) if name in getattr(spec, "assets", ())}
@@ -140,10 +142,10 @@ def loads(bench: Bench, folder: Path) -> Finding:
     return passed(type(load_object(bench.spec.factory)).__name__)
 
 
-def left_nothing(made: Made) -> Finding:
-    """What a job wrote elsewhere, left behind and asked the network."""
+def left_nothing(made: Made, *others: Path) -> Finding:
+    """What a job wrote elsewhere, left behind and asked the network. `others`: folders that another check looks at."""
     trace = made.outcome.trace
-    allowed = (str(made.folder), str(sandbox().root / "tmp"), "/dev/", "/proc/")
+    allowed = (str(made.folder), *map(str, others), str(sandbox().root / "tmp"), "/dev/", "/proc/")
     elsewhere = [path for path in trace.written if not path.startswith(allowed)]
     faults = {
         "files left behind": trace.left,
@@ -161,7 +163,9 @@ def left_nothing(made: Made) -> Finding:
 @functools.cache
 def imported(module: str) -> tuple[str, ...]:
     """Which heavy libraries an import brings along. Broken where it fails."""
-    code = f"import sys, importlib; importlib.import_module({module!r}); print(*sorted(set(sys.modules) & {set(HEAVY)!r}))"
+    code = (
+        f"import sys, importlib; importlib.import_module({module!r}); print(*sorted(set(sys.modules) & {set(HEAVY)!r}))"
+    )
     return tuple(fresh(code).split())
 
 
@@ -187,7 +191,11 @@ def _entry_point(entry: Registered) -> EntryPoint | None:
     return None
 
 
-DOCUMENTED = Look("documented", "Version, summary and every param say what they are: users see nothing else.", documented)
-DEFAULTS = Look("defaults", "Params' defaults are valid and survive JSON: plans and records hold them as JSON.", defaults)
+DOCUMENTED = Look(
+    "documented", "Version, summary and every param say what they are: users see nothing else.", documented
+)
+DEFAULTS = Look(
+    "defaults", "Params' defaults are valid and survive JSON: plans and records hold them as JSON.", defaults
+)
 LIGHT = Look("light-import", "The module with the hook imports nothing heavy: every command imports it.", light)
 COMMON = (DOCUMENTED, DEFAULTS, LIGHT)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,14 +13,13 @@ import numpy as np
 from harness.artifacts import read_artifact
 from harness.inference import Answerer
 from harness.measuring.size import artifact_sizes
-from harness.specs import CompressorSpec, Encoded, Head
-from harness.stages.batching import collate
+from harness.specs import CompressorSpec, Head
 from harness.testing import common, toys
 from harness.testing.answers import invariance, lengths, odd_inputs
 from harness.testing.common import COMMON, Look
 from harness.testing.corpus import ToyTask
 from harness.testing.model import Broken, Finding, NotApplicable, declared, passed
-from harness.testing.sandbox import sandbox
+from harness.testing.sandbox import DECOY, Sandbox, sandbox
 from harness.testing.toys import Made, compress, digests, figures, furthest
 
 _ZEROS = 0.10  # more of all weights than before: they were masked
@@ -55,20 +53,32 @@ class Bench(common.Bench):
 
     def made(self) -> Made:
         """Its work on the first format that it consumes."""
-        return cast("Made", self.once("made", lambda: compress(self.toys, self.compressor, self.source(), self.params())))
+        return cast("Made", self.once("made", lambda: self.work(self.source())))
+
+    def work(self, source: Path) -> Made:
+        """What it makes of a toy."""
+        return self.toys.compressed(self.entry.full_name, source, self.params())
+
+    def other(self) -> Made:
+        """The same from another process, which hashes strings otherwise."""
+        self.made()
+        other = sandbox(2)
+        return cast("Made", self.once("other", lambda: self._fresh(where=other)))
 
     def again(self) -> Made:
-        """The same from another process that hashes strings otherwise, after one that was killed in the middle."""
+        """The same after one that was killed in the middle, beside what that one left."""
+        self.made()
         return cast("Made", self.once("again", self._again))
 
     def _again(self) -> Made:
-        self.made()
-        other, before = sandbox(2), self.source()
         try:
-            self.kept["first try"] = compress(self.toys, self.compressor, before, self.params(), other, kill=True)
-            return compress(self.toys, self.compressor, before, self.params(), other)
+            self.kept["first try"] = self._fresh(kill=True)
+            return self._fresh()
         finally:
-            other.sweep()
+            sandbox().sweep()
+
+    def _fresh(self, *, where: Sandbox | None = None, kill: bool = False) -> Made:
+        return compress(self.toys, self.compressor, self.source(), self.params(), where, kill=kill)
 
     def before(self) -> Answerer:
         """The source, loaded."""
@@ -91,7 +101,7 @@ def consumes(bench: Bench, folder: Path) -> Finding:
             unknown.append(f"{format_}: {reason}")
             continue
         if source != bench.source():
-            bench.toys.answerer(compress(bench.toys, bench.compressor, source, bench.params()).folder)
+            bench.toys.answerer(bench.work(source).folder)
         read.append(format_)
     return passed("; ".join([f"read {', '.join(read)}", *unknown]))
 
@@ -164,7 +174,7 @@ def _judged(moved: float, tolerance: float) -> Finding:
 
 def heads(bench: Bench, folder: Path) -> Finding:
     """Token and span heads, where they are supported."""
-    bench.made()
+    bench.after()
     notes = []
     for head in _HEADS:
         try:
@@ -172,8 +182,7 @@ def heads(bench: Bench, folder: Path) -> Finding:
         except NotApplicable as reason:
             notes.append(f"{head}: {reason}")
             continue
-        made = compress(bench.toys, bench.compressor, source, bench.params())
-        moved = _moved(bench.toys.answerer(source), bench.toys.answerer(made.folder))
+        moved = _moved(bench.toys.answerer(source), bench.toys.answerer(bench.work(source).folder))
         notes.append(f"{head}: {_judged(moved, bench.compressor.tolerance).note.split(';')[0]}")
     return passed("; ".join(notes))
 
@@ -196,67 +205,55 @@ def odd(bench: Bench, folder: Path) -> Finding:
 
 def deterministic(bench: Bench, folder: Path) -> Finding:
     """Two processes, two hash seeds."""
-    first, second = bench.made().folder, bench.again().folder
-    names = digests(first), digests(second)
-    differ = sorted(name for name in names[0].keys() | names[1].keys() if names[0].get(name) != names[1].get(name))
-    if not differ:
-        return passed("the same bytes from two processes")
-    examples = _examples(8)
-    one, two = bench.after(), bench.toys.answerer(second)
-    moved = furthest(*(figures(answerer, answerer.predict(examples, 1)) for answerer in (one, two)))
+    moved, differ = _compared(bench, bench.other())
     if moved:
         msg = f"two processes gave other files ({', '.join(differ)}) and other answers, by {moved:.2g}"
         raise Broken(msg)
-    return passed(f"the same answers from two processes; other bytes in {', '.join(differ)}")
+    if differ:
+        return passed(f"the same answers from two processes; other bytes in {', '.join(differ)}")
+    return passed("the same bytes from two processes")
 
 
 def resumes(bench: Bench, folder: Path) -> Finding:
     """Killed once something was written, then done again beside what the killed one left."""
-    bench.made()
-    again = bench.again()
-    killed = bench.kept["first try"].outcome.killed
-    names = set(digests(bench.made().folder)), set(digests(again.folder))
-    if names[0] != names[1]:
-        msg = f"after a kill it wrote {sorted(names[1])} where {sorted(names[0])} were expected"
-        raise Broken(msg)
-    examples = _examples(8)
-    moved = furthest(*(figures(a, a.predict(examples, 1)) for a in (bench.after(), bench.toys.answerer(again.folder))))
+    moved, differ = _compared(bench, bench.again())
     if moved:
-        msg = f"after a kill it answers differently, by {moved:.2g}"
+        msg = f"after a kill it gave other files ({', '.join(differ)}) and other answers, by {moved:.2g}"
         raise Broken(msg)
+    killed = bench.kept["first try"].outcome.killed
     return passed("killed while it wrote" if killed else "it wrote its files too fast to be killed between them")
+
+
+def _compared(bench: Bench, second: Made) -> tuple[float, list[str]]:
+    """How far the answers of a second work are from the first's, and which files differ."""
+    after, one, two = bench.after(), digests(bench.made().folder), digests(second.folder)
+    differ = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
+    if not differ:
+        return 0.0, []
+    examples = _examples(8)
+    return furthest(*(figures(a, a.predict(examples, 1)) for a in (after, bench.toys.answerer(second.folder)))), differ
 
 
 def leaves_nothing(bench: Bench, folder: Path) -> Finding:
     """Processes, threads, files elsewhere, the network."""
-    return common.left_nothing(bench.made())
+    return common.left_nothing(bench.made(), bench.source())
 
 
 def source_kept(bench: Bench, folder: Path) -> Finding:
     """Byte for byte."""
-    source = toys.copied(bench.source(), folder / "source")
-    before = digests(source)
-    compress(bench.toys, bench.compressor, source, bench.params())
-    after = digests(source)
-    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    if changed:
-        msg = f"it changed its source: {', '.join(changed)}"
-        raise Broken(msg)
-    return passed(f"{len(before)} files")
-
-
-def no_test_split(bench: Bench, folder: Path) -> Finding:
-    """Decoys of a test split lie where one would look; texts of training are given only where the spec says so."""
-    made = bench.made()
-    opened = [path for path in made.outcome.trace.read if "test" in Path(path).name and path.startswith(_decoys(bench))]
-    if opened:
-        msg = f"it opened {', '.join(opened)}"
+    if touched := bench.made().touched:
+        msg = f"it changed its source: {', '.join(touched)}"
         raise Broken(msg)
     return passed()
 
 
-def _decoys(bench: Bench) -> tuple[str, ...]:
-    return (str(bench.toys.root), str(sandbox().root))
+def no_test_split(bench: Bench, folder: Path) -> Finding:
+    """Decoys of test splits lie where one would look for them: in HARNESS_DATA_DIR, beside the source."""
+    opened = [path for path in bench.made().outcome.trace.read if Path(path).name == DECOY]
+    if opened:
+        msg = f"it opened {', '.join(opened)}"
+        raise Broken(msg)
+    return passed()
 
 
 def audit(bench: Bench, folder: Path) -> Finding:
@@ -362,7 +359,9 @@ CHECKS = (
     Look("odd-inputs", "Empty, endless and hostile texts are answered with finite numbers.", odd),
     Look("deterministic", "Two processes give the same bytes, or at least the same answers.", deterministic),
     Look("resumes", "Killed while it writes and started again, it gives the same result.", resumes),
-    Look("leaves-nothing", "No process, thread or file stays, nothing is written elsewhere, no network.", leaves_nothing),
+    Look(
+        "leaves-nothing", "No process, thread or file stays, nothing is written elsewhere, no network.", leaves_nothing
+    ),
     Look("source-kept", "Its source stays as it was: other cells read it, too.", source_kept),
     Look("no-test-split", "It opens no test split, and the training texts only where the spec says so.", no_test_split),
     Look("audit", "What it says it did can be seen in answers or bytes; zeros that are stored are not savings.", audit),

@@ -74,7 +74,9 @@ class ToyTask:
 
     def odd(self) -> list[Example]:
         """Empty, tiny, endless and hostile ones."""
-        return [{"id": f"odd-{n}", "input": _as_input(self.head, text), "target": None} for n, text in enumerate(ODD_TEXTS)]
+        return [
+            {"id": f"odd-{n}", "input": _as_input(self.head, text), "target": None} for n, text in enumerate(ODD_TEXTS)
+        ]
 
 
 def texts(examples: Sequence[Example]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -51,9 +50,7 @@ class Bench(common.Bench):
 
         spec = self.distiller
         pairs = len(spec.states(self.params()))
-        return lesson(
-            head, pairs=pairs, critical=spec.reads_critical, labelled=labelled, teacher=spec.needs_teacher
-        )
+        return lesson(head, pairs=pairs, critical=spec.reads_critical, labelled=labelled, teacher=spec.needs_teacher)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         """Of a new one, that has seen nothing before."""
@@ -90,6 +87,10 @@ def finite(bench: Bench, folder: Path) -> Finding:
 
 def gradient(bench: Bench, folder: Path) -> Finding:
     """Of the student's logits, for every head."""
+    return cast("Finding", bench.once("gradient", lambda: _gradient(bench)))
+
+
+def _gradient(bench: Bench) -> Finding:
     from harness.testing.lessons import moving
 
     for head in bench.heads():
@@ -107,27 +108,43 @@ def gradient(bench: Bench, folder: Path) -> Finding:
 
 
 def descends(bench: Bench, folder: Path) -> Finding:
-    """Going down the gradient makes the loss smaller."""
+    """Going down its gradient lowers the loss and leads towards the labels or the teacher."""
+    gradient(bench, folder)
     notes = []
     for head in bench.heads():
-        values = list(_descent(bench, bench.batch(head)))
+        first = bench.batch(head)
+        values, last = _descent(bench, first)
         if not values[-1] < values[0]:
             msg = f"{head}: {_STEPS} steps down its gradient lead from {values[0]:.4g} to {values[-1]:.4g}"
+            raise Broken(msg)
+        if not any(after < before for before, after in zip(_distances(first), _distances(last), strict=True)):
+            msg = f"{head}: {_STEPS} steps down its gradient lead away from labels and teacher"
             raise Broken(msg)
         notes.append(f"{head} {values[0]:.2g} → {values[-1]:.2g}")
     return passed("; ".join(notes))
 
 
-def _descent(bench: Bench, batch: Batch) -> Iterator[float]:
+def _descent(bench: Bench, batch: Batch) -> tuple[list[float], Batch]:
+    """The loss before each step, and where they lead."""
     from harness.testing.lessons import moving
 
+    values = []
     for _ in range(_STEPS):
         here, logits = moving(batch)
         value, _ = bench.loss(here)
         value.backward()
-        yield _number(value)
-        assert logits.grad is not None  # noqa: S101 - another check sees to it
+        values.append(_number(value))
+        assert logits.grad is not None  # noqa: S101 - `gradient` has seen to it
         batch = replace(batch, logits=(logits - _RATE * len(logits) * logits.grad).detach())
+    return values, batch
+
+
+def _distances(batch: Batch) -> list[float]:
+    """Cross-entropy with the labels, and with each teacher's distribution."""
+    from torch.nn import functional
+
+    wanted = [batch.targets, *(teacher.softmax(-1) for teacher in batch.teachers)]
+    return [float(functional.cross_entropy(batch.logits, one)) for one in wanted]
 
 
 def at_the_teacher(bench: Bench, folder: Path) -> Finding:
@@ -219,7 +236,11 @@ CHECKS = (
     *COMMON,
     Look("finite-loss", "For every head it lists: one finite number, the same for the same batch.", finite),
     Look("gradient", "The gradient reaches the student's logits: without it nothing is learned, silently.", gradient),
-    Look("descends", "Going down the gradient lowers the loss: its sign is right.", descends),
+    Look(
+        "descends",
+        "Going down the gradient lowers the loss and leads towards labels or teacher: its sign is right.",
+        descends,
+    ),
     Look("at-the-teacher", "Without labels, a student that agrees with its teacher has no gradient.", at_the_teacher),
     Look("masks", "What does not exist, or is unknown to the teacher, changes nothing.", masks),
     Look("unlabelled", "Units without a label give no NaN; transfer texts have none at all.", unlabelled),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import StageError
-from harness.specs import Arrays, BuildRequest, CompressRequest, Facts, Params, load_object
+from harness.specs import Arrays, BuildRequest, CompressRequest, Params, load_object
 
 
 def params_of(described: Any) -> Params:

@@ -162,7 +162,9 @@ def threads(bench: Bench, folder: Path) -> Finding:
         if counts[1]:
             msg = f"{format_}: asked for one thread, it started {counts[1]} beside the one that it was called in"
             raise Broken(msg)
-        notes.append(f"{format_}: {', '.join(f'asked {asked}, has {started + 1}' for asked, started in counts.items())}")
+        notes.append(
+            f"{format_}: {', '.join(f'asked {asked}, has {started + 1}' for asked, started in counts.items())}"
+        )
     return passed("; ".join(notes))
 
 
@@ -221,7 +223,11 @@ CHECKS = (
     Look("agrees", "Its answers are those of the model in PyTorch, within the compressor's `tolerance`.", agrees),
     Look("dynamic-lengths", "Any number of texts of any length is answered.", dynamic),
     Look("odd-inputs", "Empty, endless and hostile texts are answered with finite numbers.", odd),
-    Look("arrays-kept", "It leaves read-only arrays as they are and ignores those that the model does not read.", arrays_kept),
+    Look(
+        "arrays-kept",
+        "It leaves read-only arrays as they are and ignores those that the model does not read.",
+        arrays_kept,
+    ),
     Look("floats", "Outputs are float32 arrays: scores and stores take nothing else.", floats),
     Look("threads", "Asked for one thread, it starts no other: rows are timed at equal threads.", threads),
     Look("refuses", "A folder without a model is refused with an error that says so.", refuses),

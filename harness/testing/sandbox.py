@@ -1,4 +1,4 @@
-"""Jobs in processes of their own, watched: what they open, write, start and leave behind; killed in the middle if asked.
+"""Jobs in processes of their own, watched: what they open, write, start and leave behind; killed if asked.
 
 A sandbox is one process that imports what jobs need and forks for each job, because importing torch takes longer than
 most jobs. Its home, temporary and working folders are empty ones made for it. Two sandboxes hash strings differently.
@@ -7,6 +7,7 @@ most jobs. Its home, temporary and working folders are empty ones made for it. T
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -26,6 +27,7 @@ from typing import IO, Any
 from harness.testing.model import Broken
 
 TIMEOUT_S = 120.0
+DECOY = "test.jsonl"  # a test split that nobody should open
 _MARK = "HARNESS_TESTING_MARK"  # by which processes that a job left behind are found
 _POLL_S = 0.002
 _TAIL = 300  # characters of a dead job's last words that are kept
@@ -60,11 +62,13 @@ class Sandbox:
         self.mark = uuid.uuid4().hex
         for name in ("home", "tmp", "work", "jobs"):
             (self.root / name).mkdir()
+        plant_decoy(self.root / "work" / "data" / "toys")
+        self._errors = (self.root / "jobs" / "worker.txt").open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.testing.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=(self.root / "jobs" / "worker.txt").open("wb"),
+            stderr=self._errors,
             cwd=self.root / "work",
             env=self._environment(hash_seed),
             process_group=0,
@@ -90,8 +94,9 @@ class Sandbox:
         }
 
     def run(self, function: str, job: Mapping[str, Any], kill_when: Path | None = None) -> Outcome:
-        """Call `module:function` with the job (JSON) in a process of its own; SIGKILL once the folder `kill_when` has
-        a file. Broken where it raises, dies or takes over 120 s.
+        """Call `module:function` with the job (JSON) in a process of its own.
+
+        It is killed (SIGKILL) once the folder `kill_when` has a file. Broken where it raises, dies, or takes over 120 s.
         """
         self._count += 1
         folder = self.root / "jobs" / str(self._count)
@@ -158,7 +163,8 @@ class Sandbox:
     def sweep(self) -> None:
         """Remove what jobs left in the home, temporary and working folder."""
         for path in self._files():
-            path.unlink(missing_ok=True)
+            if path.name != DECOY:
+                path.unlink(missing_ok=True)
 
     def _files(self) -> set[Path]:
         return {p for name in ("home", "tmp", "work") for p in (self.root / name).rglob("*") if not p.is_dir()}
@@ -180,7 +186,7 @@ class Sandbox:
         """End it and remove its folders."""
         self._process.kill()
         self._process.wait()
-        for pipe in self._lines:
+        for pipe in (*self._lines, self._errors):
             pipe.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -189,6 +195,14 @@ class Sandbox:
 def sandbox(hash_seed: int = 1) -> Sandbox:
     """One for the whole session, by how it hashes strings."""
     return Sandbox(hash_seed)
+
+
+def plant_decoy(folder: Path) -> None:
+    """Write a test split into a new folder."""
+    folder.mkdir(parents=True)
+    (folder / DECOY).write_text(
+        '{"id": "decoy", "text": "nobody should read this", "label": "good"}\n', encoding="utf-8"
+    )
 
 
 def _marked(folder: Path, mark: str) -> bool:
@@ -200,10 +214,8 @@ def _marked(folder: Path, mark: str) -> bool:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _tail(path: Path) -> str:

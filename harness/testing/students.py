@@ -231,5 +231,7 @@ CHECKS = (
     Look("labels", "The classes keep the task's order, which scores and exported models rely on.", labels),
     Look("learns", "The loss falls on a toy set: what is trained is what answers.", learns),
     Look("gradients", "Every parameter gets a gradient or is frozen: others only make the file larger.", gradients),
-    Look("leaves-nothing", "Building leaves no process, thread or file elsewhere, and asks no network.", leaves_nothing),
+    Look(
+        "leaves-nothing", "Building leaves no process, thread or file elsewhere, and asks no network.", leaves_nothing
+    ),
 )

@@ -23,7 +23,7 @@ from harness.stages.compress import copy_encoder
 from harness.testing import jobs
 from harness.testing.corpus import MAX_LENGTH, ToyTask, texts
 from harness.testing.model import Broken, NotApplicable
-from harness.testing.sandbox import Outcome, Sandbox, sandbox
+from harness.testing.sandbox import Outcome, Sandbox, plant_decoy, sandbox
 
 STEPS, RATE = 30, 1e-2
 BATCH = 8
@@ -37,6 +37,7 @@ class Made:
 
     folder: Path
     outcome: Outcome
+    touched: tuple[str, ...] = ()  # files of its source that are not what they were
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Toys:
     registry: Registry
     root: Path = field(default_factory=lambda: Path(_root().name))
     _made: dict[Any, Path | str] = field(default_factory=dict)
+    _compressed: dict[Any, Made] = field(default_factory=dict)
     _origins: dict[Path, Path] = field(default_factory=dict)  # what was compressed → the student's own artifact
 
     def new(self, name: str) -> Path:
@@ -88,11 +90,19 @@ class Toys:
             for consumed in spec.consumes:
                 source = self.artifact(consumed, head, without)
                 if spec.supports(read_artifact(source).student, head) is None:
-                    made = compress(self, spec, source, spec.params()).folder
-                    self._origins[made] = self._origins.get(source, source)
-                    return made
+                    return self.compressed(entry.full_name, source).folder
         msg = f"no installed component makes a toy of the format '{format_}' for the head '{head}'"
         raise NotApplicable(msg)
+
+    def compressed(self, name: str, source: Path, params: Params | None = None) -> Made:
+        """What a compressor makes of a toy; params: its defaults. Broken where that fails."""
+        spec = self.registry.compressor(name)
+        chosen = params or spec.params()
+        key = (name, source, chosen.model_dump_json())
+        if key not in self._compressed:
+            self._compressed[key] = compress(self, spec, source, chosen)
+            self._origins[self._compressed[key].folder] = self._origins.get(source, source)
+        return self._compressed[key]
 
     def _student(self, name: str, head: Head) -> Path:
         spec = self.registry.student(name)
@@ -105,7 +115,11 @@ class Toys:
         """The PyTorch model that an artifact was made from, as its student loads it; None where there is none."""
         origin = self._origins.get(folder, folder)
         artifact = read_artifact(origin)
-        return self.registry.student(artifact.student).load().load(origin, artifact.head) if artifact.format == "torch" else None
+        return (
+            self.registry.student(artifact.student).load().load(origin, artifact.head)
+            if artifact.format == "torch"
+            else None
+        )
 
     def answerer(self, folder: Path, threads: int = 1) -> Answerer:
         """The artifact, loaded by the runtime of its format."""
@@ -175,11 +189,14 @@ def compress(
         "reads_text": spec.reads_text(params),
         "texts": texts(ToyTask(artifact.head).examples()),
     }
+    before = digests(source)
     outcome = (where or sandbox()).run("harness.testing.jobs:compress", job, kill_when=out if kill else None)
+    after = digests(source)
+    touched = tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))
     if not outcome.killed:
         copy_encoder(source, out)
         Artifact(**{**artifact.__dict__, "format": spec.produces}).write(out)
-    return Made(out, outcome)
+    return Made(out, outcome, touched)
 
 
 def miniature(spec: StudentSpec) -> Params:
@@ -229,7 +246,9 @@ def arrays_equal(first: Arrays, second: Arrays) -> bool:
 
 @functools.cache
 def _root() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="harness-toys-")
+    made = tempfile.TemporaryDirectory(prefix="harness-toys-")
+    plant_decoy(Path(made.name) / "prepared")
+    return made
 
 
 _TOYS: dict[int, Toys] = {}
