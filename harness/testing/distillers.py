@@ -99,7 +99,7 @@ def _gradient(bench: Bench) -> Finding:
         if not value.requires_grad:
             msg = f"{head}: the loss has no gradient: the student would learn nothing"
             raise Broken(msg)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         found = logits.grad
         if found is None or not bool(found.isfinite().all()) or not bool(found.any()):
             msg = f"{head}: the gradient of the student's logits is missing, zero or not finite"
@@ -132,7 +132,7 @@ def _descent(bench: Bench, batch: Batch) -> tuple[list[float], Batch]:
     for _ in range(_STEPS):
         here, logits = moving(batch)
         value, _ = bench.loss(here)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         values.append(_number(value))
         assert logits.grad is not None  # noqa: S101 - `gradient` has seen to it
         batch = replace(batch, logits=(logits - _RATE * len(logits) * logits.grad).detach())
@@ -158,7 +158,7 @@ def at_the_teacher(bench: Bench, folder: Path) -> Finding:
         batch = bench.batch(head, labelled=False)
         there, logits = moving(replace(batch, logits=batch.teachers[0]))
         value = bench.loss(there)[0]
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         here, away = _number(value), _number(bench.loss(batch)[0])
         slope = 0.0 if logits.grad is None else float(logits.grad.abs().max())
         if not slope <= _CLOSE or not here <= away:

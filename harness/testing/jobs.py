@@ -133,7 +133,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
         batch = head_rules.batch(model(**arrays), windows, targets, [], torch.from_numpy)
         loss = torch.nn.functional.cross_entropy(batch.logits, batch.targets, ignore_index=-100)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         losses.append(float(loss.detach()))
         idle -= {name for name, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())}
         optimizer.step()

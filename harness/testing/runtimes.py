@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ class Bench(common.Bench):
     def answerers(self) -> Iterator[tuple[str, Answerer]]:
         """Each, loaded by the runtime under test."""
         for format_, folder in self.artifacts().items():
-            yield format_, self.once(f"answers {format_}", lambda folder=folder: self.open(folder))
+            yield format_, self.once(f"answers {format_}", functools.partial(self.open, folder))
 
     def open(self, folder: Path, threads: int = 1) -> Answerer:
         """An artifact with a session of this runtime, whoever else loads its format."""

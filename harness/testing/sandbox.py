@@ -96,7 +96,7 @@ class Sandbox:
     def run(self, function: str, job: Mapping[str, Any], kill_when: Path | None = None) -> Outcome:
         """Call `module:function` with the job (JSON) in a process of its own.
 
-        It is killed (SIGKILL) once the folder `kill_when` has a file. Broken where it raises, dies, or takes over 120 s.
+        It is killed (SIGKILL) once the folder `kill_when` has a file. Broken where it raises, dies or needs over 120 s.
         """
         self._count += 1
         folder = self.root / "jobs" / str(self._count)

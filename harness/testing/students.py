@@ -197,7 +197,7 @@ def gradients(bench: Bench, folder: Path) -> Finding:
             raise Broken(msg)
         frozen |= set(found["frozen"])
     if frozen:
-        return declared(f"{len(frozen)} parameters are frozen (`requires_grad` is off), such as {sorted(frozen)[0]}")
+        return declared(f"{len(frozen)} parameters are frozen (`requires_grad` is off), such as {min(frozen)}")
     return passed()
 
 

@@ -72,7 +72,8 @@ class Bench(common.Bench):
             perfect(self.task_spec.head, target, self.task().input(example), len(self.prepared().labels))
             for target, example in zip(self.targets(), self.judged(), strict=True)
         ]
-        return self.task().samples(self.judged(), outputs, self.prepared().labels)
+        samples: np.ndarray = self.task().samples(self.judged(), outputs, self.prepared().labels)
+        return samples
 
     def guessed(self) -> np.ndarray:
         """Samples of a model that draws its answers."""
@@ -136,7 +137,7 @@ def light(bench: Bench, folder: Path) -> Finding:
     )
     loaded = set(fresh(code).rpartition("LOADED")[2].split()) & set(HEAVY)
     if loaded:
-        msg = f"'{bench.spec.factory}' imports {', '.join(sorted(loaded))}; measured processes and scores need NumPy at most"
+        msg = f"'{bench.spec.factory}' imports {', '.join(sorted(loaded))}; scores and measured processes load it"
         raise Broken(msg)
     return passed(bench.spec.factory)
 
@@ -223,8 +224,9 @@ def declared_metrics(bench: Bench, folder: Path) -> Finding:
         values = np.asarray(found[metric.name])
         inside = np.isfinite(values) & (values >= 0) & ((values <= 1) | (metric.unit != "%"))
         if values.shape != (2,) or not inside.all():
-            msg = f"{metric.name} is {values.tolist()} for two weightings: two numbers were expected"
-            raise Broken(f"{msg}{' from 0 to 1' if metric.unit == '%' else ' of at least 0'}")
+            allowed = "from 0 to 1" if metric.unit == "%" else "of at least 0"
+            msg = f"{metric.name} is {values.tolist()} for two weightings: two numbers {allowed} were expected"
+            raise Broken(msg)
     return passed(", ".join(metric.name for metric in bench.task_spec.metrics))
 
 
@@ -238,8 +240,9 @@ def maximum(bench: Bench, folder: Path) -> Finding:
         raise Broken(msg)
     for metric in bench.task_spec.metrics:
         sign = 1 if metric.higher_is_better else -1
-        if sign * float(right[metric.name][0]) < sign * float(drawn_[metric.name][0]):
-            msg = f"{metric.name}: right answers have {right[metric.name][0]:.4f}, drawn ones {drawn_[metric.name][0]:.4f}"
+        good, bad = float(right[metric.name][0]), float(drawn_[metric.name][0])
+        if sign * good < sign * bad:
+            msg = f"{metric.name}: right answers have {good:.4f}, drawn ones {bad:.4f}"
             raise Broken(msg)
     worse = float(drawn_[primary.name][0])
     if worse == best:

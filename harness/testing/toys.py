@@ -31,6 +31,13 @@ PARITY = 16  # examples that are compared
 FAVOURITE = "transformer"  # what most people compress
 
 
+@functools.cache
+def _root() -> tempfile.TemporaryDirectory[str]:
+    made = tempfile.TemporaryDirectory(prefix="harness-toys-")
+    plant_decoy(Path(made.name) / "prepared")
+    return made
+
+
 @dataclass(frozen=True)
 class Made:
     """An artifact, and how it was made."""
@@ -242,13 +249,6 @@ def furthest(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> float
 def arrays_equal(first: Arrays, second: Arrays) -> bool:
     """Bit for bit."""
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
-
-
-@functools.cache
-def _root() -> tempfile.TemporaryDirectory[str]:
-    made = tempfile.TemporaryDirectory(prefix="harness-toys-")
-    plant_decoy(Path(made.name) / "prepared")
-    return made
 
 
 _TOYS: dict[int, Toys] = {}

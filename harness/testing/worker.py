@@ -17,7 +17,7 @@ from typing import Any
 from harness.lifeline import die_with_parent
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-# Audit event → how many paths it names first and where the folder's descriptor stands that they are relative to, if any.
+# Audit event → how many paths it begins with; where the descriptor stands of a folder that they are relative to.
 _CHANGES = {
     "os.rename": (2, 2),
     "os.link": (2, 2),
