@@ -17,6 +17,7 @@ from harness.leaderboard.merging import Group, Together, classes, merge
 from harness.leaderboard.model import Board, Class, Entry, Evidence, Machine, Refused, Timed
 from harness.leaderboard.ranking import Contestant, places
 from harness.leaderboard.reading import Disagreement, Reader
+from harness.leaderboard.scoring import Scorer
 from harness.leaderboard.timing import Stopwatch, smaller, spread
 from harness.plugins import Registry
 from harness.reports.format import significant
@@ -45,7 +46,7 @@ def make_board(
 ) -> Board:
     """The board of all records in files and folders, named relative to `base`, the folder that it is written to."""
     files, refused = find(paths, base)
-    reader = Reader(registry, asked.confidence)
+    reader = Reader(registry, Scorer(asked.confidence))
     records: list[Record] = []
     for number, file in enumerate(files):
         progress(number, len(files))

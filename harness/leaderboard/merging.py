@@ -13,9 +13,9 @@ from harness.reports.model import Absent, AxisValue
 Trained = frozenset[tuple[str, AxisValue]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
-    """One row as all records have it, the one that its quality comes from first."""
+    """One row as all records have it, the one that its quality comes from first. Equal to itself alone."""
 
     pairs: tuple[tuple[Record, Row], ...]
 
@@ -98,7 +98,7 @@ def classes(groups: Sequence[Group]) -> list[Together]:
 
 def _with_sources(isa: str, members: Sequence[Group]) -> list[Group]:
     """The groups of a class of CPUs, what they were made from, and the anchors of their records."""
-    own = [group for group in members if group.row.isa == isa]
+    own = {group for group in members if group.row.isa == isa}
     pairs = [pair for group in own for pair in group.pairs]
     wanted = {(record.digest, _trained(row)) for record, row in pairs}
     wanted |= {(record.digest, _trained(anchor)) for record, _ in pairs if (anchor := record.anchor_row())}

@@ -8,25 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from harness.errors import HarnessError, PluginError
 from harness.keys import canonical, digest
 from harness.leaderboard.files import File, sha256
-from harness.leaderboard.found import Quality, Record, Row, Terms
+from harness.leaderboard.found import Record, Row, Terms
 from harness.leaderboard.model import Refused
+from harness.leaderboard.scoring import ROUNDING, Scorer
 from harness.plugins import Registry
-from harness.records import read_samples, scan
+from harness.records import scan
+from harness.records.samples import samples_shape
 from harness.reports import speed
-from harness.reports.model import Absent, AxisValue, Figure, Ranged
-from harness.reports.quality import UNDEFINED
+from harness.reports.model import Absent, AxisValue, Figure
 from harness.reports.rows import label, row_axes, status
-from harness.specs import CompressorSpec, Metric, StudentSpec, TaskSpec
-from harness.statistics import Bootstrap, bootstrap_metrics, certain_share, over_seeds
+from harness.specs import CompressorSpec, StudentSpec, TaskSpec
 
 Json = dict[str, Any]
 Axes = tuple[tuple[str, AxisValue], ...]
-ROUNDING = 1e-6  # a recorded metric and the same from its samples may differ by so much
 NOT_REAL = {
     "rehearsal": "a rehearsal: miniature models on bundled samples, whose quality means nothing; run the suite itself",
     "random": "random weights: answers mean nothing, and rows without quality are not ranked; run the suite itself",
@@ -62,7 +59,7 @@ class Reader:
     """Reads records one after the other; what an earlier one has scored is not scored again."""
 
     registry: Registry
-    confidence: float
+    scorer: Scorer
     known: dict[tuple[Terms, str, str], Said] = field(default_factory=dict)  # terms, class of CPUs, cell → the first
     disagreements: list[Disagreement] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)  # digest of a record → its file
@@ -133,7 +130,7 @@ class Reader:
                 return "its seeds were scored on different examples; run the suite again"
             row = _made(axes, cells, scored, terms.pop(), about)
             known = self._knows(row)
-            quality = None if known else _score(scored, row, about.task(scored[0]["axes"]), self.confidence)
+            quality = None if known else self.scorer.row(scored, row, about.task(scored[0]["axes"]))
         except Exception as error:  # a task's code on a stranger's params and samples
             return f"it cannot be scored ({type(error).__name__}: {error}); run the suite again"
         if isinstance(quality, str):
@@ -189,7 +186,7 @@ class _About:
             task=about["name"],
             examples=quality["examples"],
             contents=str(data.get("contents", "")),
-            count=len(data["ids"]) if data.get("ids") else int(data.get("counts", {}).get("test", 0)),
+            count=samples_shape(quality["samples"])[0],
             labels=tuple(data.get("labels", ())),
             scoring=canonical({name: params[name] for name in sorted(self.spec.scoring & params.keys())}),
             version=str(about.get("scoring_version", "")),
@@ -299,49 +296,6 @@ def _disagreements(earlier: Said, said: Said, row: str) -> list[Disagreement]:
         for name, one, other in both
         if abs(one - other) > ROUNDING * max(1.0, abs(one))
     ]
-
-
-def _score(cells: Sequence[Json], row: Row, task: Any, confidence: float) -> Quality | str:
-    """Every metric of a row; a text says why there is none."""
-    seeds: dict[str, dict[str, Bootstrap]] = {}
-    for cell in cells:
-        found = bootstrap_metrics(
-            lambda samples, weights: task.metrics(samples, weights, row.terms.labels),
-            [read_samples(cell["quality"]["samples"])],
-            confidence=confidence,
-        )
-        if why := _contradiction(cell["quality"]["metrics"], found, row.terms.task):
-            return why
-        seeds[str(cell["axes"]["seed"])] = found
-    primary, *_ = row.metrics
-    known = [metric for metric in row.metrics if all(metric.name in found for found in seeds.values())]
-    if primary not in known:
-        return f"its samples give no {primary.name}, by which '{row.terms.task}' is ranked; run the suite again"
-    first = [found[primary.name] for found in seeds.values()]
-    return Quality(
-        scores={m.name: _interval(over_seeds([found[m.name] for found in seeds.values()]), m) for m in known},
-        by_seed={seed: found[primary.name].value for seed, found in seeds.items()},
-        over_examples=np.mean([one.replicates for one in first], axis=0).astype(np.float32),
-    )
-
-
-def _contradiction(recorded: Mapping[str, float], found: Mapping[str, Bootstrap], task: str) -> str:
-    """Where a record's figure is not what its own samples say: another definition of the metric, or a changed file."""
-    for name, value in recorded.items():
-        ours = found[name].value if name in found else value
-        if abs(ours - value) > ROUNDING * max(1.0, abs(value)):
-            return (
-                f"it says {name} = {value:.6g}, its samples say {ours:.6g} with '{task}' as installed here: it was "
-                "scored by another version of the task, or changed; run the suite again"
-            )
-    return ""
-
-
-def _interval(found: Bootstrap, metric: Metric) -> Ranged:
-    interval = found.interval
-    if metric.unit == "%":
-        interval = certain_share(interval.within(0, 1), found.examples, found.confidence)
-    return interval if math.isfinite(interval.value + interval.low + interval.high) else UNDEFINED
 
 
 def _made(axes: Axes, cells: Sequence[Json], scored: Sequence[Json], terms: Terms, about: _About) -> Row:
