@@ -6,6 +6,7 @@ import sys
 
 from benchmarks import (
     bucketing,
+    leaderboard_page,
     overhead,
     parity,
     plain_tagger,
@@ -27,6 +28,7 @@ ALL = {
     "planning": planning,
     "overhead": overhead,
     "bucketing": bucketing,
+    "page": leaderboard_page,
     "scoring": scoring,
     "tagging": tagging,
     "sweep": sweep,

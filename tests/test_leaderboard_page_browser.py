@@ -48,6 +48,7 @@ def page(window, address):
     window.command("Emulation.setFocusEmulationEnabled", enabled=True)
     window.open("about:blank")
     window.open(address)
+    window.wait("return !document.getElementById('filters').hidden")
     yield window
     assert window.log() == []
 
@@ -58,6 +59,7 @@ def column(page, key, *, shown=True):
 
 def press(page, key):
     page.run("document.querySelector(`table.board th[data-k=${arguments[0]}] button`).click()", key)
+    page.wait("return !document.querySelector('tbody[hidden]')")
 
 
 def numbers(texts):
@@ -176,6 +178,19 @@ def test_back_takes_back_and_forward_does_again(page):
     page.run("history.go(2)")
     page.wait("return document.querySelector('[name=front]').checked")
     assert column(page, "entry") == some
+
+
+def test_a_long_table_is_in_order_at_once_and_drawn_soon(page, address, tmp_path):
+    path = tmp_path / "long.html"
+    path.write_text(write_page(board_fakes.board(entries=400, machine_count=4, class_sizes=(1.0,))), encoding="utf-8")
+    page.open(path.as_uri())
+    at_once = page.run(
+        "document.querySelector('table.board th[data-k=q0] button').click();"
+        "return [...document.querySelectorAll('table.board tbody > tr')].slice(1).map((row) => row.cells[2].textContent)"
+    )
+    assert len(at_once) == 399
+    assert numbers(at_once) == sorted(numbers(at_once), reverse=True)
+    page.wait("return [...document.querySelectorAll('table.board tbody > tr')].every((row) => row.checkVisibility())")
 
 
 def test_reset_takes_all_back(page):

@@ -4,6 +4,7 @@
   const form = document.getElementById("filters");
   const output = form.querySelector("output");
   const collator = new Intl.Collator("en", { numeric: true });
+  const LATE = 60; // rows, more than a screen shows of a table
   const NAMES = ["q", "task", "class", "family", "trained", "compressed", "machine", "front"];
 
   // ---- what is on the page
@@ -19,7 +20,10 @@
       at += heading.colSpan;
     }
     const rows = [...table.querySelectorAll("tbody > tr")].map((element, index) => ({ element, index, anchor: element.parentNode.className === "anchor" }));
-    return { section, table, columns, rows, body: table.tBodies[table.tBodies.length - 1], keys: new Map(), texts: null };
+    const body = table.tBodies[table.tBodies.length - 1];
+    const rest = document.createElement("tbody");
+    if (rows.length > LATE) body.after(rest);
+    return { section, table, columns, rows, body, rest, keys: new Map(), texts: null };
   }
 
   const tables = [...document.querySelectorAll("section.class")].map(readTable);
@@ -53,10 +57,21 @@
         return sign * (numeric ? x - y : collator.compare(x, y)) || a.index - b.index;
       });
     }
-    const moved = document.createDocumentFragment();
-    for (const row of order) if (!row.anchor) moved.append(row.element);
-    table.body.append(moved);
+    place(table, order.filter((row) => !row.anchor).map((row) => row.element));
   }
+
+  // All rows are in order at once. Those of a long table that no screen has room for are drawn after the others were.
+  function place(table, elements) {
+    if (!table.rest.parentNode) return table.body.append(...elements);
+    let at = 0;
+    for (let room = LATE; at < elements.length && room; at++) room -= !elements[at].hidden;
+    table.rest.hidden = true;
+    table.body.append(...elements.slice(0, at));
+    table.rest.append(...elements.slice(at));
+    requestAnimationFrame(() => setTimeout(() => (table.rest.hidden = false)));
+  }
+
+  addEventListener("beforeprint", () => tables.forEach((table) => (table.rest.hidden = false)));
 
   // ---- filters
 
@@ -136,6 +151,7 @@
       const down = state.sort.startsWith("-");
       for (const table of tables) sortTable(table, state.sort.replace(/^-/, ""), down);
     }
+    if (NAMES.every((name) => state[name] === shown[name])) return (shown = state);
     const total = tables.reduce((sum, table) => sum + table.rows.length, 0);
     const left = tables.reduce((sum, table) => sum + filterTable(table, state), 0);
     output.textContent = `${left.toLocaleString("en")} of ${total.toLocaleString("en")} entries`;
