@@ -1,6 +1,7 @@
 """Writes contract.md, the contract of every hook: `python docs/contract.py`.
 
-harness/hookspecs.py and harness/specs.py are read as text, because comments stand beside fields and say what they mean.
+harness/hookspecs.py, specs.py and executors/ are read as text, because comments stand beside fields and say what
+they mean.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def page() -> str:
         parts += [f"## `{hook.name}`\n", *_docstring(hook), *_class(specs, classes[name])]
     rest = [node for name, node in classes.items() if name not in {*own, "Spec", "Params"}]
     parts += [HANDED, *(part for node in rest for part in _class(specs, node))]
+    executors = Source.read(CORE / "executors" / "__init__.py")
+    parts += [part for node in executors.classes().values() for part in _class(executors, node)]
     return _spaced(parts)
 
 

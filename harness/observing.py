@@ -46,7 +46,7 @@ class Listener:
         try:
             self._waiting.put(notice, timeout=max(0.0, self._patience))
         except queue.Full:
-            self._drop(f"it is slow: {ROOM} notices wait, and the run has waited {PATIENCE:g} s")
+            self._drop(f"it is slow: {ROOM:,} notices wait, and the run has waited {PATIENCE:g} s")
         finally:
             self._patience -= time.monotonic() - began
 

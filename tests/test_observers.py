@@ -109,6 +109,21 @@ def test_what_hangs_costs_a_run_its_patience_once(monkeypatch):
     free.set()
 
 
+def test_what_is_slow_without_end_costs_no_more(monkeypatch):
+    monkeypatch.setattr(observing, "PATIENCE", 0.3)
+    monkeypatch.setattr(observing, "ROOM", 1)
+
+    class Slow(Ear):
+        def notice(self, notice):
+            time.sleep(0.05)  # there is always room soon, so no single wait is long
+
+    said = []
+    with Audience([listen(Slow, said)], "toys", {}) as audience:
+        for _ in range(60):
+            audience.stage("started", STAGE, Event(kind="started", key=STAGE.key))
+    assert said == ["it is slow: 1 notices wait, and the run has waited 0.3 s"]
+
+
 def test_what_hangs_at_the_end_is_left_behind(monkeypatch):
     monkeypatch.setattr(observing, "PATIENCE", 0.2)
     free = threading.Event()

@@ -16,13 +16,13 @@ class Event:
     """What an executor reports of a stage: `progress`, `done` or `failed`."""
 
     kind: str
-    key: str
-    done: int = 0
+    key: str  # of the stage
+    done: int = 0  # progress: so many of `total`
     total: int = 0
     note: str = ""
-    seconds: float = 0.0
-    reason: str = ""
-    log: str = ""
+    seconds: float = 0.0  # that the work took
+    reason: str = ""  # of a failure
+    log: str = ""  # path of what the stage printed
     exit_code: int = 1  # of a failure: 2 when the input is bad, not the work
     damaged: tuple[str, ...] = ()  # of a failure: keys of inputs that were changed, and are to be made again
 
