@@ -44,6 +44,11 @@ class Bench(common.Bench):
             raise NotApplicable("; ".join(refusals))
         return fit
 
+    def usable(self) -> list[Head]:
+        """The same, once it is known that there is a loss."""
+        finite(self, Path())
+        return self.heads()
+
     def batch(self, head: Head, *, labelled: bool = True) -> Batch:
         """What the core would hand it, with all that its spec asks for."""
         from harness.testing.lessons import lesson
@@ -68,6 +73,10 @@ class Bench(common.Bench):
 
 def finite(bench: Bench, folder: Path) -> Finding:
     """For every head, twice."""
+    return cast("Finding", bench.once("finite", lambda: _finite(bench)))
+
+
+def _finite(bench: Bench) -> Finding:
     notes = []
     for head in bench.heads():
         (value, parts), (again, _) = (bench.loss(bench.batch(head)) for _ in range(2))
@@ -93,7 +102,7 @@ def gradient(bench: Bench, folder: Path) -> Finding:
 def _gradient(bench: Bench) -> Finding:
     from harness.testing.lessons import moving
 
-    for head in bench.heads():
+    for head in bench.usable():
         batch, logits = moving(bench.batch(head))
         value, _ = bench.loss(batch)
         if not value.requires_grad:
@@ -111,7 +120,7 @@ def descends(bench: Bench, folder: Path) -> Finding:
     """Going down its gradient lowers the loss and leads towards the labels or the teacher."""
     gradient(bench, folder)
     notes = []
-    for head in bench.heads():
+    for head in bench.usable():
         first = bench.batch(head)
         values, last = _descent(bench, first)
         if not values[-1] < values[0]:
@@ -154,12 +163,15 @@ def at_the_teacher(bench: Bench, folder: Path) -> Finding:
     if not bench.distiller.needs_teacher or bench.distiller.needs_labels:
         msg = "it learns from labels, too, which may say something else than the teacher"
         raise NotApplicable(msg)
-    for head in bench.heads():
+    for head in bench.usable():
         batch = bench.batch(head, labelled=False)
         there, logits = moving(replace(batch, logits=batch.teachers[0]))
         value = bench.loss(there)[0]
         value.backward()  # type: ignore[no-untyped-call]
         here, away = _number(value), _number(bench.loss(batch)[0])
+        if not math.isfinite(here):
+            msg = f"{head}: without labels there is no loss"
+            raise NotApplicable(msg)
         slope = 0.0 if logits.grad is None else float(logits.grad.abs().max())
         if not slope <= _CLOSE or not here <= away:
             msg = (
@@ -172,7 +184,7 @@ def at_the_teacher(bench: Bench, folder: Path) -> Finding:
 
 def masks(bench: Bench, folder: Path) -> Finding:
     """Other numbers where nothing exists, and where the teacher sees nothing."""
-    if "span" not in bench.heads():
+    if "span" not in bench.usable():
         msg = "only spans have positions that do not exist or that a teacher does not see"
         raise NotApplicable(msg)
     batch = bench.batch("span")
@@ -193,7 +205,7 @@ def unlabelled(bench: Bench, folder: Path) -> Finding:
     """Transfer texts have no labels; of a batch, some units may have none."""
     import torch
 
-    for head in bench.heads():
+    for head in bench.usable():
         batch = bench.batch(head)
         some = torch.where(torch.arange(len(batch.targets)) % 3 == 0, -100, batch.targets)
         _check_number(head, bench.loss(replace(batch, targets=some))[0], "some units without labels")

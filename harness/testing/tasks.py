@@ -13,6 +13,7 @@ from harness.overlap import text_of
 from harness.specs import CriticalTask, Example, Head, Prepared, Source, SpanOutput, Task, TaskSpec
 from harness.testing import common
 from harness.testing.common import COMMON, HEAVY, Look, fresh
+from harness.testing.jobs import describe
 from harness.testing.model import Broken, Finding, NotApplicable, declared, passed
 from harness.testing.toys import digests
 
@@ -104,7 +105,8 @@ def perfect(head: Head, target: Any, value: Any, classes: int) -> Any:
 
 
 def _one_hot(ids: Any, classes: int) -> np.ndarray:
-    return (_SURE * (np.arange(classes) == np.asarray(ids)[:, None])).astype(np.float32)
+    sure: np.ndarray = (_SURE * (np.arange(classes) == np.asarray(ids)[:, None])).astype(np.float32)
+    return sure
 
 
 def _span(context: str, begin: int, end: int) -> SpanOutput:
@@ -132,7 +134,8 @@ def drawn(head: Head, value: Any, classes: int, draw: np.random.Generator) -> An
 def light(bench: Bench, folder: Path) -> Finding:
     """In a fresh interpreter: made, nothing more."""
     code = (
-        f"import sys; from harness.specs import load_object; load_object({bench.spec.factory!r});"
+        "import sys; from harness.specs import load_object; from harness.testing.jobs import params_of;"
+        f"load_object({bench.spec.factory!r})(params_of({describe(bench.params())!r}));"
         "print('LOADED', *sys.modules)"
     )
     loaded = set(fresh(code).rpartition("LOADED")[2].split()) & set(HEAVY)
