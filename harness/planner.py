@@ -14,7 +14,17 @@ from harness.plan_measure import add_measurements
 from harness.plan_train import train_stage
 from harness.specs import CompressorSpec, RuntimeSpec, Spec, StudentSpec
 from harness.suite.bind import bind
-from harness.suite.types import Cell, ChainStep, ModelConfig, StepConfig, Suite, TaskConfig
+from harness.suite.types import (
+    Cell,
+    Chain,
+    ChainStep,
+    ModelConfig,
+    StepConfig,
+    Suite,
+    TaskConfig,
+    compressors,
+    recoveries,
+)
 
 
 @dataclass(frozen=True)
@@ -235,13 +245,13 @@ class Planner:
         self,
         task: TaskConfig,
         artifact: Ref,
-        chain: tuple[ChainStep, ...],
+        chain: Chain,
         data: Ref,
         label: str,
         states: tuple[int, ...] = (),
     ) -> Stage:
         """What an artifact says about data, one by one where answers depend on batch mates; `states`: layers."""
-        made = [self.context.registry.compressor(step.use) for step in chain]
+        made = [self.context.registry.compressor(step.use) for step in compressors(chain)]
         specs: list[StudentSpec | CompressorSpec] = [self._student_of(artifact), *made]
         runtime = self.runtime(artifact, chain)
         one_by_one = any(spec.batch_dependent for spec in specs)
@@ -259,10 +269,10 @@ class Planner:
             )
         )
 
-    def runtime(self, artifact: Ref, chain: Sequence[ChainStep]) -> RuntimeSpec:
-        """What loads the artifact at the end of a chain."""
-        student = self._student_of(artifact)
-        format_ = self.context.registry.compressor(chain[-1].use).produces if chain else student.format
+    def runtime(self, artifact: Ref, chain: Chain) -> RuntimeSpec:
+        """What loads the artifact at the end of a chain; training leaves its format as it is."""
+        student, made = self._student_of(artifact), compressors(chain)
+        format_ = self.context.registry.compressor(made[-1].use).produces if made else student.format
         return self.context.registry.runtime_for(format_)
 
     def _student_of(self, artifact: Ref) -> StudentSpec:
@@ -307,18 +317,24 @@ class Planner:
             return CellPlan(cell=cell, skipped=reason)
         seed, epoch = int(cell["seed"] or 0), dict(cell.axes).get("epoch")
         made = self.model(task, model, seed, int(epoch) if epoch is not None else None)
-        ref, compressed = made.ref, []
+        ref, trained, compressed = made.ref, list(made.train), []
         for step in chain:
-            stage = self.compress(task, ref, step, f"{model.name} seed {seed}")
-            ref = Ref(stage.key)
-            compressed.append(stage.key)
-        return CellPlan(cell=cell, build=made.build, train=made.train, compress=tuple(compressed), artifact=ref)
+            if isinstance(step, ChainStep):
+                stage = self.compress(task, ref, step, f"{model.name} seed {seed}")
+                ref = Ref(stage.key)
+                compressed.append(stage.key)
+            elif self.context.weights == "given":
+                stage = train_stage(self, task, model, step, ref, seed, epochs=())
+                ref = Ref(stage.key, step.loop.select)
+                trained.append(stage.key)
+        return CellPlan(cell=cell, build=made.build, train=tuple(trained), compress=tuple(compressed), artifact=ref)
 
-    def _unsupported(self, task: TaskConfig, model: ModelConfig, chain: tuple[ChainStep, ...]) -> str | None:
-        if reason := next((reason for step in model.train for reason in self._untrainable(task, step)), None):
+    def _unsupported(self, task: TaskConfig, model: ModelConfig, chain: Chain) -> str | None:
+        steps = (*model.train, *recoveries(chain))
+        if reason := next((reason for step in steps for reason in self._untrainable(task, step)), None):
             return reason
         head = self.context.registry.task(task.use).head
-        for link in chain:
+        for link in compressors(chain):
             compressor: CompressorSpec = self.context.registry.compressor(link.use)
             if reason := compressor.supports(model.use, head):
                 return reason

@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import SuiteError
 from harness.plugins import Registry
 from harness.specs import Params
-from harness.suite.types import DataConfig, EnergyConfig, ModelConfig, SpeedConfig, StepConfig, Suite
+from harness.suite.types import ChainStep, DataConfig, EnergyConfig, ModelConfig, SpeedConfig, StepConfig, Suite
 
 BATCH = 32  # on samples of about a hundred examples: a handful of steps per epoch
 SPEED = SpeedConfig(inputs=4, blocks=6, turn_ms=5.0, batch_size=8)  # enough for every column to be filled
@@ -29,6 +29,7 @@ def rehearsal(suite: Suite, registry: Registry) -> Suite:
         task=replace(suite.task, source=task.sample_source, params=task.params()),
         data=dict.fromkeys(suite.data, DataConfig(task.sample_source, ("dev", "test"))),
         models={name: _miniature(model, registry) for name, model in suite.models.items()},
+        chains={name: tuple(_short_link(link, registry) for link in chain) for name, chain in suite.chains.items()},
         measure=replace(suite.measure, speed=speed, energy=suite.measure.energy and ENERGY),
     )
 
@@ -38,6 +39,10 @@ def _miniature(model: ModelConfig, registry: Registry) -> ModelConfig:
     if "layers_of" in model.init:  # its sizes are those of the other model, whose miniature may have a single layer
         return replace(small, init={**model.init, "keep": [0]})
     return replace(small, params=_merged(model.params, registry.student(model.use).miniature))
+
+
+def _short_link(link: ChainStep | StepConfig, registry: Registry) -> ChainStep | StepConfig:
+    return _short(link, registry) if isinstance(link, StepConfig) else link
 
 
 def _short(step: StepConfig, registry: Registry) -> StepConfig:

@@ -52,11 +52,19 @@ def registry(scoring_version: int = 1):
     ]  # fmt: skip
     distillers = [
         DistillerSpec(name="finetune", heads=HEADS, needs_teacher=False, **common),
+        DistillerSpec(
+            name="picky",
+            heads=HEADS,
+            needs_teacher=False,
+            supports=lambda params, head, classes: "never fits",
+            **common,
+        ),
         DistillerSpec(name="kd", heads=HEADS, needs_teacher=True, params=Kd, **common),
         DistillerSpec(name="mse", heads=HEADS, needs_teacher=True, needs_labels=False, **common),
         DistillerSpec(name="constrained", heads=HEADS, needs_teacher=True, params=Constrained, **common),
     ]
     compressors = [
+        CompressorSpec(name="prune", consumes=("torch",), produces="torch", **common),
         CompressorSpec(name="onnx", consumes=("torch",), produces="onnx", **common),
         CompressorSpec(
             name="static-int8", consumes=("onnx",), produces="onnx-int8", calibrates=True, isa_dependent=True, **common
@@ -322,6 +330,55 @@ def test_chain_shares_its_prefix_and_calibrates_on_train(folder: Path) -> None:
     measured = next(stage for stage in plan.stages.values() if stage.kind == "measure")
     assert set(measured.inputs) == {"anchor", "data", "row.onnx", "row.static"}
     assert measured.exclusive
+
+
+RECOVERY = """
+[models.big]
+use = "transformer"
+train = { distil = "finetune" }
+[models.small]
+use = "lstm"
+train = { distil = "finetune", epochs = 2 }
+[chains]
+pruned = ["prune"]
+recovered = ["prune", { recover = { distil = "kd", teacher = "big", epochs = 1 } }]
+shipped = ["prune", { recover = { distil = "kd", teacher = "big", epochs = 1 } }, "onnx"]
+[matrix]
+model = ["small"]
+compress = ["none", "pruned", "recovered", "shipped"]
+"""
+
+
+def test_training_inside_a_chain_is_an_ordinary_train_stage(folder: Path) -> None:
+    plan = plan_of(HEAD.format(anchor="small", head="sequence") + RECOVERY, folder)
+    pruned, recovered = the(plan, "compress small seed 42 with prune"), the(plan, "train small.recover seed 42")
+    assert recovered.inputs["start"] == Ref(pruned.key)
+    assert recovered.inputs["teacher.0"].key == the(plan, "predict big on train").key
+    assert recovered.options["loop"]["epochs"] == 1
+    exported = the(plan, "compress small seed 42 with onnx")
+    assert exported.inputs["source"] == Ref(recovered.key, "last")
+    cells = {cell.cell["compress"]: cell for cell in plan.cells}
+    own = the(plan, "train small seed 42")
+    assert cells["pruned"].train == (own.key,)
+    assert cells["recovered"].train == cells["shipped"].train == (own.key, recovered.key)
+    assert cells["recovered"].artifact == Ref(recovered.key, "last")
+    runtimes = {name: plan.stages[cell.predict].component.partition("/")[2] for name, cell in cells.items()}
+    assert runtimes == {"none": "torch", "pruned": "torch", "recovered": "torch", "shipped": "ort"}
+
+
+def test_random_weights_recover_nothing(folder: Path) -> None:
+    plan = plan_of(HEAD.format(anchor="small", head="sequence") + RECOVERY, folder, weights="random")
+    assert "train" not in kinds(plan)
+    assert kinds(plan)["compress"] == 2
+
+
+def test_what_cannot_be_trained_is_skipped_inside_a_chain_too(folder: Path) -> None:
+    text = RECOVERY.replace("epochs = 1 } }]\n[", "epochs = 1 } }]\n[").replace(
+        'distil = "kd", teacher = "big"', 'distil = "picky"'
+    )
+    plan = plan_of(HEAD.format(anchor="small", head="sequence") + text, folder)
+    skipped = {cell.cell["compress"]: cell.skipped for cell in plan.cells}
+    assert skipped == {"none": None, "pruned": None, "recovered": "'picky' never fits", "shipped": "'picky' never fits"}
 
 
 def test_no_stage_that_selects_reads_test(folder: Path) -> None:

@@ -282,6 +282,33 @@ def test_a_model_that_was_not_judged_on_dev_says_so():
     assert "not trained here" in render(report([{**c, "train": [], "distil": []} for c in cells], columns=["peak"]))
 
 
+def test_training_inside_a_chain_is_a_training_of_its_own():
+    cells = []
+    for c in records().cells:
+        if c["axes"]["model"] == "tiny" and c["axes"]["epoch"] == 2:
+            chain = {**c, "cell": c["cell"].replace("compress=none", "compress=recovered")}
+            chain["axes"] = {**c["axes"], "compress": "recovered"}
+            more = {**c["train"][0], "use": "kd", "epochs": [{**c["train"][0]["epochs"][0], "dev": 0.9}]}
+            cells.append(
+                {
+                    **chain,
+                    "train": [*c["train"], more],
+                    "distil": ["finetune", "kd"],
+                    "teachers": [[], ["large"]],
+                    "recovered": 1,
+                }
+            )
+        cells.append(c)
+    text = render(report(cells, columns=["final"]))
+    shown = {(line[0], line[1], line[2], line[3]): line[4] for line in tables(text)[0][2:]}
+    assert shown["tiny", "recovered", "2", "3000"] == "90.0"
+    assert shown["tiny", "none", "2", "3000"] == "58.3 (58.2–58.4)"
+    trained = next(t for t in tables(text) if "distilled" in t[0][1] or "distil" in t[0][1])
+    names = [line[0] for line in trained[2:]]
+    assert any("compress=recovered" in name for name in names)
+    assert any("compress" not in name and name.startswith("tiny") for name in names)
+
+
 # --------------------------------------------------------------------------------------------------------------- time
 
 

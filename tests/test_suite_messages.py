@@ -120,6 +120,14 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
          "chain; choose another name"),
         ('int8 = ["torch-int8"]', 'int8 = ["onnx-int8"]', "chains.int8[0]: 'onnx-int8' consumes 'onnx' but 'torch' "
          "arrives; put 'onnx' before it"),
+        ('int8 = ["torch-int8"]', 'int8 = ["onnx", { recover = { distil = "finetune" } }]', "chains.int8[1]: 'recover' "
+         "consumes 'torch' but 'onnx' arrives; no known compressor turns 'onnx' into 'torch'"),
+        ('int8 = ["torch-int8"]', 'int8 = [{ recover = { distil = "kd" } }]', "chains.int8[0].recover.teacher: 'kd' needs "
+         "a teacher. Models of this suite: 'plain', 'student', 'teacher', 'two-step'"),
+        ('int8 = ["torch-int8"]', 'int8 = [{ recover = { distil = "finetune" }, use = "onnx" }]', "chains.int8[0].use: "
+         "unknown key. Known: 'recover'"),
+        ('int8 = ["torch-int8"]', 'int8 = [{ recover = "finetune" }]', "chains.int8[0].recover: expected a table, got "
+         "'finetune' (string)"),
         ('int8 = ["torch-int8"]', 'int8 = ["onnx", "torch-int8"]', "chains.int8[1]: 'torch-int8' consumes 'torch' but "
          "'onnx' arrives; no known compressor turns 'onnx' into 'torch'"),
         ("per_channel = false", "per_chanel = false", "chains.onnx-int8[1].per_chanel: unknown key. Did you mean "

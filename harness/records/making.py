@@ -22,6 +22,7 @@ from harness.runner import Outcome
 from harness.specs import AHEAD
 from harness.store import Store
 from harness.suite.bind import bind
+from harness.suite.types import recoveries
 
 POINTS = 200  # of a training curve
 
@@ -163,14 +164,17 @@ def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Ou
     score = planned.score if planned.score and store.entry(planned.score) else None
     measure = planned.measure if planned.measure and store.entry(planned.measure) else None
     _, model = bind(plan.suite, planned.cell)
+    recovered = recoveries(plan.suite.chains[str(planned.cell["compress"])])
+    steps = (*model.train, *recovered)
     return {
         "schema": SCHEMA,
         "kind": "cell",
         "cell": planned.cell.id,
         "axes": dict(planned.cell.axes),
         "student": model.use,
-        "distil": [step.distil for step in model.train],
-        "teachers": [list(step.teacher) for step in model.train],
+        "distil": [step.distil for step in steps],
+        "teachers": [list(step.teacher) for step in steps],
+        "recovered": len(recovered),
         "status": status,
         "reason": reason,
         "failed_stage": failed,

@@ -34,7 +34,8 @@ def trained_rows(report: Report, leave_out: Iterable[str] = ("compress",)) -> li
     found: dict[str, Row] = {}
     for row in report.rows:
         if row.training.seconds:
-            others = repr({axis: value for axis, value in row.axes.items() if axis not in leave_out})
+            hidden = left_out(row, leave_out)
+            others = repr({axis: value for axis, value in row.axes.items() if axis not in hidden})
             if others not in found or _epochs(row) > _epochs(found[others]):
                 found[others] = row
     return list(found.values())
@@ -42,9 +43,14 @@ def trained_rows(report: Report, leave_out: Iterable[str] = ("compress",)) -> li
 
 def training_label(row: Row, leave_out: Iterable[str] = ("compress",)) -> str:
     """The row's label without these axes."""
-    hidden = ("model", *leave_out)
+    hidden = ("model", *left_out(row, leave_out))
     rest = [f"{axis}={value}" for axis, value in row.axes.items() if axis not in hidden and value is not None]
     return " · ".join([str(row.axes["model"]), *rest])
+
+
+def left_out(row: Row, axes: Iterable[str]) -> list[str]:
+    """Those of the axes that say nothing about a row's training: its chain does where it trains."""
+    return [axis for axis in axes if axis != "compress" or not row.training.recovered]
 
 
 def last(row: Row) -> list[float]:

@@ -88,6 +88,7 @@ def training(cells: Sequence[Json], known: Trainings, by_epoch: bool = True) -> 
     return Training(
         distil=tuple(first["distil"]),
         teachers=tuple(dict.fromkeys(name for step in first["teachers"] for name in step)),
+        recovered=int(first.get("recovered", 0)),  # records of earlier versions have none
         seconds={str(cell["axes"]["seed"]): sum(step["seconds"] for step in cell["train"]) for cell in trained},
         with_teachers_s=_with_teachers(first, known),
         epochs={str(cell["axes"]["seed"]): [step.get("epochs") or [] for step in cell["train"]] for cell in trained},
@@ -99,11 +100,13 @@ def _up_to_its_epoch(cell: Json) -> Json:
     epoch = cell["axes"].get("epoch")
     if not isinstance(epoch, int) or len(cell["train"]) < len(cell["distil"]) or not cell["train"]:
         return cell
-    *before, last = cell["train"]
+    own = len(cell["train"]) - int(cell.get("recovered", 0))
+    *before, last = cell["train"][:own]
     later = [one for one in last.get("epochs") or [] if one["epoch"] > epoch]
     kept = [one for one in last.get("epochs") or [] if one["epoch"] <= epoch]
     seconds = last["seconds"] - sum(one["seconds"] for one in later)
-    return {**cell, "train": [*before, {**last, "epochs": kept, "seconds": seconds if later else last["seconds"]}]}
+    cut = {**last, "epochs": kept, "seconds": seconds if later else last["seconds"]}
+    return {**cell, "train": [*before, cut, *cell["train"][own:]]}
 
 
 def courses(rows: Iterable[tuple[str, Sequence[Json]]]) -> tuple[Course, ...]:

@@ -149,6 +149,7 @@ class Training:
 
     distil: tuple[str, ...]
     teachers: tuple[str, ...]
+    recovered: int = 0  # of these steps, how many stand inside the chain
     seconds: Mapping[str, float]  # seed → own steps
     with_teachers_s: Figure  # first seed, all training that it rests on
     epochs: Mapping[str, Json]  # seed → one list of epochs per step: {"epoch", "steps", "loss", "dev", "seconds"}

@@ -17,15 +17,18 @@ from harness.suite.schema import (
     DataTable,
     InitTable,
     ModelTable,
+    RecoverTable,
     Registry,
     StepTable,
     TaskTable,
     check_name,
 )
-from harness.suite.types import ChainStep, DataConfig, ModelConfig, StepConfig, TaskConfig
+from harness.suite.types import Chain, ChainStep, DataConfig, ModelConfig, StepConfig, TaskConfig
 from harness.training import TrainParams
 
 S = TypeVar("S", bound=Spec)
+RECOVER = "recover"  # the key of a chain's link that trains
+TRAINED = "torch"  # the format that is trained
 _STEP_WORDS = [*words(StepTable), *words(TrainParams)]
 
 
@@ -91,13 +94,13 @@ def read_models(reader: Reader, task: TaskSpec | None) -> dict[str, ModelConfig]
     return {name: model for name, model in found.items() if model}
 
 
-def read_chains(reader: Reader) -> dict[str, tuple[ChainStep, ...]]:
+def read_chains(reader: Reader, task: TaskSpec | None) -> dict[str, Chain]:
     """`[chains]`: those without problems, and 'none', which is always the empty one."""
-    chains: dict[str, tuple[ChainStep, ...]] = {"none": ()}
+    chains: dict[str, Chain] = {"none": ()}
     for name, raw in _named(reader, "chains"):
         if name == "none":
             reader.problems.at_key(("chains", name), "'none' is always the empty chain; choose another name")
-        elif (chain := _chain(reader, raw, ("chains", name))) is not None:
+        elif (chain := _chain(reader, raw, ("chains", name), task)) is not None:
             chains[name] = chain
     return chains
 
@@ -110,9 +113,9 @@ def split(raw: Any, own: Iterable[str]) -> tuple[Any, dict[str, Any]]:
     return {k: v for k, v in raw.items() if k in known}, {k: v for k, v in raw.items() if k not in known}
 
 
-def misfit(use: str, spec: CompressorSpec, arrives: str, advice: str) -> str:
-    """The message for a compressor that is handed a format which it does not consume."""
-    return f"'{use}' consumes {choices(spec.consumes)} but '{arrives}' arrives; {advice}"
+def misfit(use: str, consumes: Collection[str], arrives: str, advice: str) -> str:
+    """The message for a link of a chain that is handed a format which it does not consume."""
+    return f"'{use}' consumes {choices(consumes)} but '{arrives}' arrives; {advice}"
 
 
 def fit(registry: Registry, consumes: Collection[str], arrives: str) -> str:
@@ -274,27 +277,51 @@ def _check_step(reader: Reader, table: StepTable, spec: DistillerSpec, loc: Loc,
         problems.at_value((*loc, "distil"), f"'{table.distil}' {needed}. Its heads: {choices(spec.heads)}")
 
 
-def _chain(reader: Reader, raw: Any, loc: Loc) -> tuple[ChainStep, ...] | None:
+@dataclass(frozen=True)
+class _Link:
+    """A link of a chain, with the formats that it joins."""
+
+    name: str
+    step: ChainStep | StepConfig
+    consumes: Collection[str]
+    produces: str
+
+
+def _chain(reader: Reader, raw: Any, loc: Loc, task: TaskSpec | None) -> Chain | None:
     if not isinstance(raw, list) or not raw:
         empty = "an empty list: 'none' is the empty chain" if raw == [] else typed(raw)
         reader.problems.at_value(loc, f"expected a list of compressors, got {empty}")
         return None
-    found = [_link(reader, item, (*loc, index)) for index, item in enumerate(raw)]
+    found = [_link(reader, item, (*loc, index), task) for index, item in enumerate(raw)]
     links = [link for link in found if link]
     if len(links) < len(raw):
         return None
-    for index, ((_, before), (step, spec)) in enumerate(pairwise(links), 1):
-        if before.produces not in spec.consumes:
-            advice = fit(reader.registry, spec.consumes, before.produces)
-            reader.problems.at_value((*loc, index), misfit(step.use, spec, before.produces, advice))
-    return tuple(step for step, _ in links)
+    for index, (before, link) in enumerate(pairwise(links), 1):
+        if before.produces not in link.consumes:
+            advice = fit(reader.registry, link.consumes, before.produces)
+            reader.problems.at_value((*loc, index), misfit(link.name, link.consumes, before.produces, advice))
+    return tuple(link.step for link in links)
 
 
-def _link(reader: Reader, raw: Any, loc: Loc) -> tuple[ChainStep, CompressorSpec] | None:
+def _link(reader: Reader, raw: Any, loc: Loc, task: TaskSpec | None) -> _Link | None:
+    if isinstance(raw, dict) and RECOVER in raw:
+        return _recovery(reader, raw, loc, task)
+    return _compressor(reader, raw, loc)
+
+
+def _recovery(reader: Reader, raw: Mapping[str, Any], loc: Loc, task: TaskSpec | None) -> _Link | None:
+    """Training that goes on from what the links before it made."""
+    if reader.problems.check(RecoverTable, raw, loc) is None:
+        return None
+    step = _step(reader, raw[RECOVER], (*loc, RECOVER), task, RECOVER)
+    return None if step is None else _Link(RECOVER, step, (TRAINED,), TRAINED)
+
+
+def _compressor(reader: Reader, raw: Any, loc: Loc) -> _Link | None:
     own, rest = split({"use": raw} if isinstance(raw, str) else raw, words(ChainStepTable))
     table = reader.problems.check(ChainStepTable, own, loc)
     spec = _find(reader, CompressorSpec, _word(own, "use"), loc if isinstance(raw, str) else (*loc, "use"))
     params = _params(reader, spec, own, rest, loc, words(ChainStepTable))
     if table is None or spec is None or params is None:
         return None
-    return ChainStep(use=table.use, params=params), spec
+    return _Link(table.use, ChainStep(use=table.use, params=params), spec.consumes, spec.produces)

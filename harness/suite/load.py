@@ -145,7 +145,7 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
     """Every section by itself, then what needs all of them; raises with all problems found on the way."""
     head = _head(reader)
     task, spec = read_task(reader)
-    data, models, chains = read_data(reader), read_models(reader, spec), read_chains(reader)
+    data, models, chains = read_data(reader), read_models(reader, spec), read_chains(reader, spec)
     names = _chain_names(reader)
     matrix = read_matrix(reader, names)
     measure, limits = read_measure(reader, spec), read_limits(reader)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, cast
 
 from harness.errors import choices
 from harness.limits import Limits
 from harness.specs import CompressorSpec, StudentSpec, TaskSpec
-from harness.suite.components import Reader, fit, misfit
+from harness.suite.components import RECOVER, TRAINED, Reader, fit, misfit
 from harness.suite.locate import Loc
 from harness.suite.matrix import no_value, same
 from harness.suite.problems import Problems, not_among, typed
@@ -17,6 +17,7 @@ from harness.suite.schema import EnergyTable, LimitsTable, MeasureTable, Retenti
 from harness.suite.types import (
     AxisValue,
     Cell,
+    ChainStep,
     EnergyConfig,
     FixedConfig,
     MeasureConfig,
@@ -24,6 +25,7 @@ from harness.suite.types import (
     Retention,
     Select,
     SpeedConfig,
+    StepConfig,
     Suite,
 )
 
@@ -51,14 +53,20 @@ def check_formats(reader: Reader, suite: Suite) -> None:
             student = cast("StudentSpec", reader.registry.get("student", suite.models[model].use))
             formats.setdefault(chain, {})[model] = student.format
     for chain, arriving in formats.items():
-        use = suite.chains[chain][0].use
-        spec = cast("CompressorSpec", reader.registry.get("compressor", use))
-        wrong = {model: arrives for model, arrives in arriving.items() if arrives not in spec.consumes}
+        use, consumes = _first(reader, suite.chains[chain][0])
+        wrong = {model: arrives for model, arrives in arriving.items() if arrives not in consumes}
         for model, arrives in wrong.items():
-            advice = fit(reader.registry, spec.consumes, arrives)
+            advice = fit(reader.registry, consumes, arrives)
             if len(wrong) < len(arriving):
                 advice = f'exclude {{ model = "{model}", compress = "{chain}" }}'
-            reader.problems.at_value(("chains", chain, 0), misfit(use, spec, arrives, advice))
+            reader.problems.at_value(("chains", chain, 0), misfit(use, consumes, arrives, advice))
+
+
+def _first(reader: Reader, link: ChainStep | StepConfig) -> tuple[str, Collection[str]]:
+    """What a chain begins with, and what it consumes."""
+    if isinstance(link, StepConfig):
+        return RECOVER, (TRAINED,)
+    return link.use, cast("CompressorSpec", reader.registry.get("compressor", link.use)).consumes
 
 
 def find_anchor(reader: Reader, cells: Sequence[Cell], wanted: Mapping[str, AxisValue]) -> dict[str, AxisValue]:

@@ -139,6 +139,12 @@ class ChainStepTable(Params):
     use: str
 
 
+class RecoverTable(Params):
+    """Training inside a chain; the step is read as a model's is."""
+
+    recover: Any
+
+
 class MatrixTable(Params):
     """`[matrix]`; every key beside these is an axis of the suite's own."""
 

@@ -75,6 +75,19 @@ class ChainStep:
     params: Params
 
 
+Chain = tuple[ChainStep | StepConfig, ...]  # compressors, and between them what trains their artifact on (`recover`)
+
+
+def compressors(chain: Chain) -> tuple[ChainStep, ...]:
+    """The chain without its training."""
+    return tuple(link for link in chain if isinstance(link, ChainStep))
+
+
+def recoveries(chain: Chain) -> tuple[StepConfig, ...]:
+    """The chain's training."""
+    return tuple(link for link in chain if isinstance(link, StepConfig))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
     """The `[task]` table. `source` is as written (None: the task's default)."""
@@ -194,7 +207,7 @@ class Suite:
     task: TaskConfig
     data: Mapping[str, DataConfig]  # transfer sets by name
     models: Mapping[str, ModelConfig]
-    chains: Mapping[str, tuple[ChainStep, ...]]  # includes "none": ()
+    chains: Mapping[str, Chain]  # includes "none": ()
     axes: Mapping[str, tuple[AxisValue, ...]]  # model, compress, seed and the suite's own
     sets: Mapping[str, str]  # axis → "train.beta", "train.tune.beta", "task.max_length", "model.hidden_size"
     cells: tuple[Cell, ...]  # expanded, excluded, included, in order
