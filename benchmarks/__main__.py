@@ -6,6 +6,7 @@ import sys
 
 from benchmarks import (
     bucketing,
+    leaderboard,
     leaderboard_page,
     overhead,
     parity,
@@ -36,6 +37,7 @@ ALL = {
     "recurrences": recurrences,
     "stored": stored,
     "preparing": preparing,
+    "leaderboard": leaderboard,
     "plain": plain_tagger,
     "parity": parity,
     "scaffold": scaffold,

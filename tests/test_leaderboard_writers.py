@@ -85,8 +85,9 @@ def test_texts_of_strangers_are_harmless_in_markdown(small):
     board = first_entry(small, label=PAYLOAD, suite=PAYLOAD, notes=(PAYLOAD,))
     one = replace(small.evidence[0], file="../../x (y) [z]\n<b>.records.jsonl", command=PAYLOAD)
     text = render(replace(board, title=PAYLOAD, warnings=(PAYLOAD,), evidence=(one,)))
-    assert "<script" not in text.replace("`=cmd", "")[: text.index("## Records")]
-    assert not re.search(r"(?<!\\)\]\(javascript", text)
+    shown = re.sub(r"(`+)[^`].*?\1", "", text.replace("\\`", ""))  # code spans show markup as it is
+    assert "<script" not in shown
+    assert not re.search(r"(?<!\\)\]\(javascript", shown)
     assert "\x1b" not in text
     assert "](../../x%20%28y%29%20%5Bz%5D%0A%3Cb%3E.records.jsonl)" in text
 
