@@ -18,7 +18,7 @@ from harness.errors import HarnessError, NothingSelected, printable
 from harness.estimate import duration
 from harness.measuring.machine import detect, versions
 from harness.plugins import load_registry
-from harness.records import read_records
+from harness.records import scan
 from harness.store import Store, unused
 
 if TYPE_CHECKING:
@@ -181,8 +181,9 @@ def gc(dry_run: bool, reports: Path) -> int:
 def _referred(reports: Path) -> set[str]:
     keys: set[str] = set()
     for path in sorted(reports.glob("*.records.jsonl")):
-        for cell in read_records(path).cells:
-            keys |= set(cell["ancestors"])
+        for line in scan(path):
+            if line.kind == "cell":
+                keys |= set(line.document["ancestors"])
     return keys
 
 

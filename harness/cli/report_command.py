@@ -11,7 +11,7 @@ import click
 
 from harness.cli.chosen import BUNDLED, Chosen, choose
 from harness.cli.common import talk
-from harness.errors import HarnessError, PluginError, worded
+from harness.errors import PluginError, worded
 from harness.plugins import Registry, load_registry
 from harness.records import Records, read_records
 from harness.specs import Reporter
@@ -48,12 +48,8 @@ def command(record: Path, as_json: bool, formats: tuple[str, ...], matrix: str |
     from harness.reports import compact_tables, json_report, summarise, summary_sentence, write_reports
 
     registry = load_registry()
-    try:
-        records = read_records(record)
-        report = summarise(records, registry, _grid(matrix, records) if matrix else None)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        msg = f"{record}: a field is missing or of another kind ({type(error).__name__}: {error}); run the suite again"
-        raise HarnessError(msg) from error
+    records = read_records(record)
+    report = summarise(records, registry, _grid(matrix, records) if matrix else None)
     if matrix and not as_json:
         click.echo("\n".join(compact_tables(report)).rstrip())
         return 0
