@@ -47,14 +47,14 @@ def command(
     from harness.exporting import Wishes, export, gather
     from harness.exporting.card import name_of
     from harness.exporting.folder import check_out
-    from harness.exporting.gather import Project
+    from harness.exporting.gather import Sources
 
     wishes = Wishes(name=name, license=license_, languages=languages)
     if out:
         check_out(out, force=force)
     opened = open_suite(suite, cell, overrides, rehearse=rehearse, weights="given")
     store = open_store()
-    project = Project(
+    sources = Sources(
         suite=opened.suite,
         registry=opened.registry,
         context=opened.context,
@@ -64,7 +64,7 @@ def command(
         versions=versions(LIBRARIES),
     )
     talk(f"collecting what the store {store.root} knows …")
-    found = gather(project, opened.cells, store)
+    found = gather(sources, opened.cells, store)
     talk(f"writing {found.cell.id}, and running its script …")
     target = out or Path("exported") / name_of(found, wishes)
     here = (Path.home(), Path.cwd(), store.root.resolve(), Path(tempfile.gettempdir()).resolve())
