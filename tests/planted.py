@@ -441,7 +441,7 @@ class MasksAndSays(Masks):
         return {"changed": True, "masked": float((weights == 0).mean())}
 
 
-def compressor(name: str, **fields) -> CompressorSpec:
+def compressor(work: str, **fields) -> CompressorSpec:
     """The spec of one of them."""
     plain = {
         "summary": "Half precision",
@@ -450,7 +450,7 @@ def compressor(name: str, **fields) -> CompressorSpec:
         "produces": "matrix",
         "params": Described,
     }
-    return CompressorSpec(**{**plain, "name": "planted", "factory": f"planted:{name}", **fields})
+    return CompressorSpec(**{**plain, "name": "planted", "factory": f"planted:{work}", **fields})
 
 
 def fussy(folder):
@@ -469,3 +469,8 @@ def fussy(folder):
             return encoder.encode(inputs, head)
 
     return Fussy()
+
+
+class Hangs(Half):
+    def damage(self, request):
+        time.sleep(3600)

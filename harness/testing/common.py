@@ -13,8 +13,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.plugins import GROUP, Registered, Registry, load_registry
 from harness.specs import Params, Spec, load_object
+from harness.suite.problems import validated
 from harness.testing.model import Broken, Finding, NotApplicable, passed
 from harness.testing.sandbox import sandbox
 from harness.testing.toys import Made, Toys, required, toys_of
@@ -24,6 +27,7 @@ HEAVY = (
     "matplotlib",
 )  # fmt: skip
 _LONGEST_SUMMARY = 120
+_AT_HOME = ("executor", "reporter", "observer")  # kinds whose params no worker is sent
 
 
 @dataclass(frozen=True)
@@ -105,23 +109,27 @@ def defaults(bench: Bench, folder: Path) -> Finding:
         msg = f"params is {spec.params.__name__}, which is no `harness.Params`"
         raise Broken(msg)
     fields = spec.params.model_fields
-    values = {
-        name: info.get_default(call_default_factory=True) for name, info in fields.items() if not info.is_required()
-    }
-    given = {name: value for name, value in bench.given.items() if name in required(spec)}
-    if set(required(spec)) - set(given):
-        given |= {name: "" for name in required(spec) if name in getattr(spec, "assets", ())}
-    made = spec.params.model_construct(**values, **given)
+    known = {n: info.get_default(call_default_factory=True) for n, info in fields.items() if not info.is_required()}
+    made = spec.params.model_construct(**known)
     text = json.dumps(made.model_dump(mode="json"), allow_nan=False)
-    try:
-        again = spec.params(**json.loads(text))
-    except ValueError as error:
-        msg = f"its defaults are refused by its own params: {error}"
-        raise Broken(msg) from error
-    if again.model_dump() != made.model_dump():
-        msg = f"params change on their way through JSON: {made.model_dump()} became {again.model_dump()}"
+    if fault := _refusal(spec.params, json.loads(text), spec.kind not in _AT_HOME):
+        msg = f"its defaults are refused by its own params: {fault}"
         raise Broken(msg)
-    return passed(text if len(text) < 100 else f"{len(values)} defaults")
+    return passed(text if len(text) < 100 else f"{len(known)} defaults")
+
+
+def _refusal(params: type[Params], values: dict[str, Any], strict: bool) -> str | None:
+    """Why the values are refused, or change on their way; that others are missing is no reason.
+
+    `strict`: as workers take them, where a list fills no tuple; else as the command line does.
+    """
+    try:
+        made = params(**values) if strict else validated(params, values)
+        again = made.model_dump(mode="json")
+    except ValidationError as error:
+        faults = [fault for fault in error.errors() if fault["type"] != "missing"]
+        return f"{'.'.join(map(str, faults[0]['loc']))}: {faults[0]['msg']}" if faults else None
+    return None if again == values else f"{values} becomes {again}"
 
 
 def light(bench: Bench, folder: Path) -> Finding:

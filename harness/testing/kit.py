@@ -19,6 +19,9 @@ MODULES: Mapping[str, str] = {
     "distiller": "harness.testing.distillers",
     "task": "harness.testing.tasks",
     "runtime": "harness.testing.runtimes",
+    "executor": "harness.testing.executors",
+    "reporter": "harness.testing.reporters",
+    "observer": "harness.testing.observers",
 }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import json
 import os
 import select
@@ -125,14 +124,21 @@ class Sandbox:
         ready, _, _ = select.select([self._lines[1]], [], [], seconds)
         line = self._lines[1].readline() if ready else b""
         if not line:
-            self.close()
-            sandbox.cache_clear()
-            msg = f"the process that imports the component died or hung: {self._last_words('worker.txt')}"
-            raise Broken(msg)
+            raise Broken(self._death())
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
             raise Broken(reply["error"])
         return reply
+
+    def _death(self) -> str:
+        """How its process ended, or that it hung; the next job gets a new one."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        code, words = self._process.returncode, _tail(self.root / "jobs" / "worker.txt")
+        self.close()
+        for seed in [seed for seed, one in _SANDBOXES.items() if one is self]:
+            del _SANDBOXES[seed]
+        return f"the process that imports it {'hung' if code is None else f'ended with {_ending(code)}'}: {words}"
 
     def _wait(self, pid: int, deadline: float, kill_when: Path | None) -> bool:
         """Until the job has ended; was it killed as asked?"""
@@ -152,8 +158,7 @@ class Sandbox:
             return {}
         file = folder / "reply.json"
         if not file.exists():
-            signal_name = signal.Signals(-ended["code"]).name if ended["code"] < 0 else f"exit code {ended['code']}"
-            msg = f"its process ended with {signal_name}: {_tail(folder / 'said.txt')}"
+            msg = f"its process ended with {_ending(ended['code'])}: {_tail(folder / 'said.txt')}"
             raise Broken(msg)
         reply: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if "error" in reply:
@@ -179,11 +184,9 @@ class Sandbox:
                 _kill(pid)
         return tuple(found)
 
-    def _last_words(self, name: str) -> str:
-        return _tail(self.root / "jobs" / name)
-
     def close(self) -> None:
         """End it and remove its folders."""
+        atexit.unregister(self.close)
         self._process.kill()
         self._process.wait()
         for pipe in (*self._lines, self._errors):
@@ -191,10 +194,14 @@ class Sandbox:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-@functools.cache
+_SANDBOXES: dict[int, Sandbox] = {}
+
+
 def sandbox(hash_seed: int = 1) -> Sandbox:
     """One for the whole session, by how it hashes strings."""
-    return Sandbox(hash_seed)
+    if hash_seed not in _SANDBOXES:
+        _SANDBOXES[hash_seed] = Sandbox(hash_seed)
+    return _SANDBOXES[hash_seed]
 
 
 def plant_decoy(folder: Path) -> None:
@@ -211,6 +218,10 @@ def _marked(folder: Path, mark: str) -> bool:
         return alive and f"{_MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0")
     except OSError:
         return False
+
+
+def _ending(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _kill(pid: int) -> None:

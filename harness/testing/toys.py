@@ -28,6 +28,7 @@ from harness.testing.sandbox import Outcome, Sandbox, plant_decoy, sandbox
 STEPS, RATE = 30, 1e-2
 BATCH = 8
 PARITY = 16  # examples that are compared
+_SEVERAL = {"layers": 2, "heads": 4}
 FAVOURITE = "transformer"  # what most people compress
 
 
@@ -207,8 +208,10 @@ def compress(
 
 
 def miniature(spec: StudentSpec) -> Params:
-    """The params that `--rehearse` would set."""
-    return spec.params(**{name: value for name, value in spec.miniature.items() if value is not None})
+    """The params that `--rehearse` would set; of layers and heads enough for pruning to remove some."""
+    several = _SEVERAL if _SEVERAL.keys() <= spec.params.model_fields.keys() else {}
+    small = {**spec.miniature, **several}
+    return spec.params(**{name: value for name, value in small.items() if value is not None})
 
 
 def required(spec: Spec) -> list[str]:
