@@ -172,6 +172,17 @@ def test_other_examples_are_shown_and_never_judged():
     assert "scored on other examples: shown, not judged" in render(found)
 
 
+@pytest.mark.parametrize(("contents", "found"), [("other texts", "not compared"), ("texts", "worse"), ("", "worse")])
+def test_other_texts_of_the_same_ids_are_other_examples(contents, found):
+    def described(text):
+        data = {**run_document()["task"]["data"][0], "examples": "all of them", "contents": text}
+        return {**run_document()["task"], "data": [data]}
+
+    before = records(task=described("texts"))
+    after = replace(rescored(records(), LSTM, wrong_on(0.15)), run=run_document(task=described(contents)))
+    assert accuracy(compared(before, after), "lstm").found == found
+
+
 def test_only_shared_seeds_are_paired():
     after = rescored(records(), LSTM, wrong_on(0.15))
     after = replace(after, cells=[cell for cell in after.cells if cell["axes"]["seed"] == 2])

@@ -61,7 +61,7 @@ class Answers:
         sides = [{seed: cell for seed, cell in cells.items() if cell["quality"]} for cells in (before, after)]
         if self.blocked or not all(sides):
             return self._none(self.blocked or "no score in both records")
-        seeds = [s for s in sorted(sides[0]) if s in sides[1] and _examples(sides[0][s]) == _examples(sides[1][s])]
+        seeds = [s for s in sorted(sides[0]) if s in sides[1] and self._same(sides[0][s], sides[1][s])]
         if not seeds:
             return self._unpaired(sides[0], sides[1])
         old, new = ([read_samples(side[seed]["quality"]["samples"]) for seed in seeds] for side in sides)
@@ -102,11 +102,17 @@ class Answers:
             if len({array.shape for array in samples}) != 1:
                 return self._none("its seeds were scored on different examples")
             sides.append(bootstrap_metrics(opened.metrics, samples))
-        one_set = len({_examples(cell) for cells in (before, after) for cell in cells.values()}) == 1
+        one_set = all(self._same(old, new) for old in before.values() for new in after.values())
         note = OTHER_SEEDS if one_set else OTHER_EXAMPLES
         old, new = ({name: found.value for name, found in side.items()} for side in sides)
         apart = {name: unpaired_difference(sides[1][name], sides[0][name]) for name in new if name in old}
         return [Raw(change=_change(metric, old, new, apart[metric.name], note)) for metric in self.metrics]
+
+    def _same(self, before: Json, after: Json) -> bool:
+        """Were both scored on the same examples: by their ids, and by their contents where both records tell them?"""
+        examples = _examples(before)
+        contents = self.before.contents(examples), self.after.contents(examples)
+        return examples == _examples(after) and (not all(contents) or bool(contents[0] & contents[1]))
 
     def _none(self, why: str) -> list[Raw]:
         nothing = Absent(why)

@@ -44,6 +44,11 @@ class Opened:
         """The order of class ids in its test data."""
         return test_labels(self.run)
 
+    def contents(self, examples: str) -> frozenset[str]:
+        """Digests of the contents of these test examples; early records have none."""
+        found = (data for data in self.task["data"] if data.get("examples") == examples)
+        return frozenset(str(data["contents"]) for data in found if data.get("contents"))
+
     @property
     def anchor(self) -> Axes:
         """The anchor's axes."""
