@@ -40,7 +40,10 @@ class Browser:
         return _call(method, f"{self.root}/session/{self.session}{path}", body)
 
     def open(self, url: str) -> None:
+        """Returns when the page is whole: on a busy machine the driver does so while the one before is still there."""
+        self.run("window.left = true")
         self.call("POST", "/url", {"url": url})
+        self.wait("return !window.left && document.readyState === 'complete'")
 
     def run(self, script: str, *args):
         """The body of a function: `return document.title`."""

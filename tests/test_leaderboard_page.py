@@ -220,6 +220,21 @@ def test_a_board_of_many_machines_leads_to_the_records_of_the_least_and_the_most
     assert "this board is too large" in text
 
 
+def test_what_many_entries_have_to_say_is_said_once():
+    board = board_fakes.board(entries=30, machine_count=2, class_sizes=(1.0,))
+    entries = tuple(replace(e, notes=("has one <seed>", f"own {n}")) for n, e in enumerate(board.classes[0].entries))
+    text = write_page(one_class(board, entries=entries))
+    assert text.count("has one &lt;seed&gt;") == 1
+    assert "<li id=note-1 value=1>has one &lt;seed&gt;" in text
+    assert [row[-1] for row in rows(text)] == [f"note 1; own {n}" for n in range(30)]
+
+
+def test_a_large_board_shows_the_metric_that_ranks():
+    heading = "macro_f1, %"
+    assert heading in write_page(board_fakes.board(entries=100))
+    assert heading not in write_page(board_fakes.board(entries=1000))
+
+
 def test_a_plot_has_a_mark_for_every_entry_that_has_both_figures(small):
     svgs = re.findall(r"<svg.*?</svg>", write_page(one_class(small)), re.DOTALL)
     entries = small.classes[0].entries

@@ -261,6 +261,13 @@
     });
   }
 
+  // ---- notes
+
+  addEventListener("pointerover", (event) => {
+    const link = event.target.closest?.('a[href^="#note-"]');
+    if (link) link.title = document.getElementById(link.hash.slice(1)).textContent;
+  });
+
   // ---- colours
 
   function addTheme() {

@@ -12,7 +12,13 @@ from hashlib import sha256
 from importlib.resources import files
 
 from harness.leaderboard.model import Board, Class, Entry
-from harness.leaderboard.page_evidence import evidence_section, machines_section, reasons_section, refused_section
+from harness.leaderboard.page_evidence import (
+    evidence_section,
+    machines_section,
+    notes_section,
+    reasons_section,
+    refused_section,
+)
 from harness.leaderboard.page_figures import (
     NOISE,
     Context,
@@ -50,6 +56,7 @@ def write_page(board: Board) -> str:
             _overview(board),
             *(_class(class_, read) for class_ in board.classes),
             _reading(read),
+            notes_section(read),
             refused_section(board),
             machines_section(board),
             evidence_section(board, read),
@@ -229,8 +236,8 @@ WORDS = {
     DASH: "there is no such figure; the dash leads to the reason.",
 }
 LEFT_OUT = (
-    "of each machine between the least and the most, and ratios of forward passes: this board is too large for them. "
-    "The records have both."
+    "of each machine between the least and the most, ratios of forward passes, and further metrics: this board is too "
+    "large for them. The records have them, and the CSV has all but the first."
 )
 
 

@@ -66,6 +66,14 @@ def refused_section(board: Board) -> Html:
     return tag("section", tag("h2", "Refused"), box, id="refused")
 
 
+def notes_section(context: Context) -> Html:
+    """What the tables say by number, because many entries have it."""
+    if not context.notes:
+        return Html("")
+    items = (tag("li", note, id=f"note-{number}", value=number) for note, number in context.notes.items())
+    return tag("section", tag("h2", "Notes"), tag("ol", *items), id="notes")
+
+
 def reasons_section(context: Context) -> Html:
     """The footnotes of the dashes; made last, when all parts have said what they miss."""
     numbers = context.footnotes.numbers

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from harness.leaderboard.model import Board, Class, Entry, Spread
@@ -18,6 +19,7 @@ UNTIMED = Absent("measured on no machine beside its anchor")
 UNRANKED = Absent("its quality cannot be ranked")
 UNSCORED = Absent("was not scored by this metric")
 NOISE = "≈"
+OFTEN = 10  # entries with the same note
 _TINY, _HUGE = 1e-9, 1e12  # what no figure of a model reaches is shortened, so that no cell is as long as its number
 
 
@@ -40,7 +42,8 @@ class Context:
     records: dict[str, int]  # id of an Evidence → its number on the page
     machines: dict[str, int]
     families: tuple[str, ...]  # that have a colour
-    roomy: bool  # few enough figures of single machines for tables of them
+    roomy: bool  # few enough figures of single machines for tables of them, and for more than what ranks
+    notes: dict[str, int]  # what is said so often that it is said once, and its number
     footnotes: Footnotes = field(default_factory=Footnotes)
 
     def to_record(self, id_: str, *shown: object) -> Html:
@@ -53,16 +56,21 @@ def context(board: Board, roomy: int, colours: int) -> Context:
     """`roomy`: up to how many figures of single machines are all shown; `colours`: how many families have one."""
     entries = [entry for class_ in board.classes for entry in class_.entries]
     timed = sum(len(entry.timed) for entry in entries)
-    counts: dict[str, int] = {}
-    for entry in entries:
-        counts[entry.student] = counts.get(entry.student, 0) + 1
-    common = sorted(filter(None, counts), key=lambda family: (-counts[family], family))
+    families = _by_number(entry.student for entry in entries if entry.student)
+    notes = _by_number(note for entry in entries for note in entry.notes)
+    often = (note for note, count in notes.items() if count > OFTEN)
     return Context(
         records={one.id: number for number, one in enumerate(board.evidence, start=1)},
         machines={one.id: number for number, one in enumerate(board.machines, start=1)},
-        families=tuple(common[:colours]),
+        families=tuple(families)[:colours],
         roomy=timed <= roomy,
+        notes={note: number for number, note in enumerate(often, start=1)},
     )
+
+
+def _by_number(texts: Iterable[str]) -> dict[str, int]:
+    """How often each occurs, the most frequent first."""
+    return dict(sorted(Counter(texts).items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 # --------------------------------------------------------------------------------------------------------------- values

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from harness.reports.escape import plain
 
 _BARE = re.compile(r"[\w.,:;+#?-]+")  # values of attributes that need no quotes; no slash, which could end a tag
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,13}")
 _OPEN = frozenset({"td", "th", "tr", "li", "dt", "dd", "option", "thead", "tbody"})  # their ends may be left out
 _VOID = frozenset({"input", "meta", "br"})
 _SHAPES = frozenset({"path", "circle", "rect"})  # of SVG: they end where they begin
@@ -51,9 +51,9 @@ def link(target: str, *children: object, title: str | None = None) -> Html:
 
 
 def place_name(kind: str, id_: str) -> str:
-    """What a place on the page is called: the id where it is harmless, else its hash; kinds never meet."""
+    """What a place on the page is called: the id where it is harmless and short, else its hash; kinds never meet."""
     harmless = _NAME.fullmatch(id_)
-    return f"{kind}-{id_ if harmless else sha256(id_.encode(errors='surrogatepass')).hexdigest()[:12]}"
+    return f"{kind}-{id_ if harmless else sha256(id_.encode(errors='surrogatepass')).hexdigest()[:10]}"
 
 
 def file_link(path: str) -> Html:

@@ -110,9 +110,7 @@ def _columns(class_: Class, context: Context) -> Iterator[Column]:
     yield Column(
         "smaller", "× smaller, MiB", "the anchor's model file by the entry's; MiB of the entry's", _size(context), 2
     )
-    yield Column(
-        "parameters", "Parameters, M", "in millions", lambda e: (_linked(e, real(e.parameters), millions, context),)
-    )
+    yield Column("parameters", "Parameters, M", "in millions", lambda e: (_parameters(e, context),))
     yield Column("seeds", "Seeds", "that the quality rests on", lambda e: (tag("td", f"{e.seeds:,}"),))
     yield Column("machines", "Machines", "that the ratios of speed rest on", lambda e: (tag("td", str(len(e.timed))),))
     yield Column(
@@ -128,11 +126,17 @@ def _columns(class_: Class, context: Context) -> Iterator[Column]:
     yield Column(
         "compressed", "Compressed", "step by step", lambda e: (tag("td", ARROW.join(e.compressors) or "none"),)
     )
-    for position, metric in enumerate(further, start=1):
-        yield _metric(class_, metric, position, context)
     if context.roomy:
+        for position, metric in enumerate(further, start=1):
+            yield _metric(class_, metric, position, context)
         yield Column("forward", "× faster, forward", "arrays to arrays; as for requests", _ratio("forward", context), 2)
-    yield Column("notes", "Notes", "what a reader must know", lambda e: (tag("td", "; ".join(e.notes)),))
+    yield Column("notes", "Notes", "what a reader must know", lambda e: (_notes(e, context),))
+
+
+def _notes(entry: Entry, context: Context) -> Html:
+    numbers = context.notes
+    said = (link(f"note-{numbers[n]}", f"note {numbers[n]}") if n in numbers else escaped(n) for n in entry.notes)
+    return tag("td", join(said, Html("; ")))
 
 
 def _place(entry: Entry, shown: dict[str, str], context: Context) -> Html:
@@ -185,7 +189,10 @@ def _size(context: Context) -> Callable[[Entry], Cells]:
     """The ratio leads to the record, the file's size stands beside it as an interval does."""
 
     def cells(entry: Entry) -> Cells:
-        return _linked(entry, real(entry.times_smaller), times, context), _beside(entry, real(entry.model_mib), context)
+        ratio_, mib = real(entry.times_smaller), real(entry.model_mib)
+        if isinstance(ratio_, Absent):
+            return _linked(entry, ratio_, times, context), _linked(entry, mib, _mib, context)
+        return _linked(entry, ratio_, times, context), _beside(mib, _mib, context)
 
     return cells
 
@@ -196,10 +203,15 @@ def _linked(entry: Entry, found: Figure, text: Callable[[float], str], context: 
     return tag("td", context.to_record(entry.evidence[0], text(found)) if entry.evidence else text(found))
 
 
-def _beside(entry: Entry, found: Figure, context: Context) -> Html:
-    if isinstance(entry.times_smaller, Absent) or isinstance(found, Absent):
-        return _linked(entry, found, _mib, context)
-    return tag("td", _mib(found))
+def _beside(found: Figure, text: Callable[[float], str], context: Context) -> Html:
+    """A figure of the record that the link on its left leads to."""
+    return tag("td", context.footnotes.dash(found) if isinstance(found, Absent) else text(found))
+
+
+def _parameters(entry: Entry, context: Context) -> Html:
+    found = real(entry.parameters)
+    alone = context.roomy or isinstance(entry.times_smaller, Absent)
+    return _linked(entry, found, millions, context) if alone else _beside(found, millions, context)
 
 
 def _mib(value: float) -> str:
