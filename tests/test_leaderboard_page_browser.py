@@ -313,3 +313,11 @@ def test_on_paper_all_is_there_and_nothing_to_press(page):
         assert page.run(box) <= 1
     finally:
         page.command("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.parametrize("entries", [100, 1000])
+def test_notes_read_from_the_left_whatever_stands_before_them(page, tmp_path, entries):
+    path = tmp_path / "notes.html"
+    path.write_text(write_page(board_fakes.board(entries=entries, machine_count=4)), encoding="utf-8")
+    page.open(path.as_uri())
+    assert page.run("return getComputedStyle(document.querySelector('.board td:last-child')).textAlign") in {"left", "start"}
