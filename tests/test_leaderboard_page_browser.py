@@ -320,4 +320,7 @@ def test_notes_read_from_the_left_whatever_stands_before_them(page, tmp_path, en
     path = tmp_path / "notes.html"
     path.write_text(write_page(board_fakes.board(entries=entries, machine_count=4)), encoding="utf-8")
     page.open(path.as_uri())
-    assert page.run("return getComputedStyle(document.querySelector('.board td:last-child')).textAlign") in {"left", "start"}
+    assert page.run("return getComputedStyle(document.querySelector('.board td:last-child')).textAlign") in {
+        "left",
+        "start",
+    }
