@@ -34,11 +34,11 @@ FAMILIES = {
 CHAINS = {"none": ((), 1.0, 1.0), "onnx": (("onnx",), 1.0, 0.5), "onnx-int8": (("onnx", "onnx-int8"), 0.27, 0.25)}
 # Reads what the command wrote and how much memory it took at most.
 MEASURED = """
-import resource, sys, time
+import sys, time
 from harness.cli import main_inner
-start = time.perf_counter()
+from harness.measuring.memory import peak_mib
 code = main_inner(sys.argv[1:])
-print(code, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(code, time.process_time(), peak_mib())
 """
 
 
@@ -47,17 +47,17 @@ def run() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_board(folder / "board", examples=1000)
-        seconds, mib, out = measure(folder / "board")
+        took, seconds, mib, out = measure(folder / "board")
         page = (out / "leaderboard.html").stat().st_size / 1000
         rows = sum(len(one["entries"]) for one in json.loads((out / "leaderboard.json").read_text())["classes"])
-        yield f"board: {rows:,} rows of {MACHINES} machines, 1,000 examples, in {seconds:.1f} s {bar('board', seconds)}, {mib:.0f} MiB"
+        yield f"board: {rows:,} rows of {MACHINES} machines, 1,000 examples, in {took} {bar('board', seconds)}, {mib:.0f} MiB"
         yield f"page: {page:.0f} KB (bar: under {PAGE} KB, {'met' if page < PAGE else 'MISSED'})"
     for examples in (250, 1000):
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             write_many(folder / "many", examples)
-            seconds, mib, _ = measure(folder / "many")
-            yield f"records: {RECORDS:,} of {examples:,} examples in {seconds:.1f} s {bar('records', seconds)}, {mib:.0f} MiB"
+            took, seconds, mib, _ = measure(folder / "many")
+            yield f"records: {RECORDS:,} of {examples:,} examples in {took} {bar('records', seconds)}, {mib:.0f} MiB"
 
 
 def bar(name: str, seconds: float) -> str:
@@ -65,16 +65,17 @@ def bar(name: str, seconds: float) -> str:
     return f"(bar: under {BARS[name]:g} s, {'met' if seconds < BARS[name] else 'MISSED'})"
 
 
-def measure(folder: Path) -> tuple[float, float, Path]:
-    """Seconds and MiB that the command takes in a fresh process, start included, and where it wrote."""
+def measure(folder: Path) -> tuple[str, float, float, Path]:
+    """What the command takes in a fresh process, start included: in words, seconds, MiB; and where it wrote."""
     out = folder.parent / "out"
     begun = time.perf_counter()
     words = [sys.executable, "-c", MEASURED, "leaderboard", str(folder), "--out", str(out)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    code, _, mib = done.stdout.split()
+    seconds = time.perf_counter() - begun
+    code, cpu, mib = done.stdout.split()
     if code != "0":
         raise RuntimeError(done.stderr)
-    return time.perf_counter() - begun, float(mib), out
+    return f"{seconds:.1f} s ({float(cpu):.1f} s of CPU)", seconds, float(mib), out
 
 
 def write_board(folder: Path, examples: int) -> None:
