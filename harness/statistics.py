@@ -376,23 +376,24 @@ def _t_test(pair: Paired, usual: float, pooled: int, confidence: float) -> Teste
 
     if not math.isfinite(pair.value):
         return Tested(Interval(math.nan, math.nan, math.nan), math.nan)
-    beyond = pair.scatter - pair.own
-    freedom: float
-    if pair.seeds == 1:
-        extra, doubtful, freedom = 0.0, 0.0, 0.0
-    elif max(beyond, 0.0) < usual:
-        extra, doubtful, freedom = usual, pair.own + usual, pooled
-    else:
-        extra, doubtful, freedom = max(beyond, 0.0), pair.scatter, pair.seeds - 1
+    beyond = max(0.0, pair.scatter - pair.own) if pair.seeds > 1 else 0.0
+    extra = max(beyond, usual) if pair.seeds > 1 else 0.0
     variance = pair.of_examples + extra / pair.seeds
     if variance < ROUNDING**2:  # as many coins, all of which fell on one side
         p = 1.0 if abs(pair.value) < ROUNDING else 2.0 ** (1 - pair.examples)
         return Tested(Interval(pair.value, pair.value, pair.value), p)
-    freedom = freedom * (variance * pair.seeds / doubtful) ** 2 if doubtful > ROUNDING**2 else math.inf
+    of_one = _freedom(pair.seeds - 1, variance * pair.seeds, pair.scatter)
+    of_all = _freedom(pooled, variance * pair.seeds, pair.own + usual)
+    freedom = math.inf if pair.seeds == 1 else of_one if beyond > usual else of_all if usual else max(of_one, of_all)
     error = math.sqrt(variance)
     reach = error * float(stdtrit(freedom, (1 + confidence) / 2))
     p = 2 * float(stdtr(freedom, -abs(pair.value) / error))
     return Tested(Interval(pair.value, pair.value - reach, pair.value + reach), p)
+
+
+def _freedom(known: int, variance: float, doubtful: float) -> float:
+    """Of a variance, a part of which is known with so many degrees of freedom, and the rest exactly."""
+    return known * (variance / doubtful) ** 2 if doubtful > ROUNDING**2 else math.inf
 
 
 def _check_paired(row: Bootstrap, base: Bootstrap) -> None:

@@ -36,14 +36,17 @@ def accuracy(found, label):
     return named(found, label).quality[0]
 
 
-def rescored(found, label_axes, how):
-    """The record with the samples of one row's cells changed by `how(samples, seed)`, and other work."""
+def rescored(found, label_axes, how, same="build"):
+    """The record with the samples of one row's cells changed by `how(samples, seed)`, and other work.
+
+    `same`: what the stages whose keys stay begin with.
+    """
 
     def cell(document):
         if any(document["axes"][name] != value for name, value in label_axes.items()):
             return document
         moved = how(np.array(document["quality"]["samples"]), document["axes"]["seed"])
-        stages = {name: key if name.startswith("build") else f"{key}-anew" for name, key in document["stages"].items()}
+        stages = {name: key if name.startswith(same) else f"{key}-anew" for name, key in document["stages"].items()}
         return {**document, "stages": stages, "quality": {**document["quality"], "samples": moved.tolist()}}
 
     return replace(found, cells=[cell(document) for document in found.cells])
@@ -466,3 +469,19 @@ def test_hostile_names_are_shown_harmless(name):
     assert "\u202e" not in text
     for rows in tables(text):
         assert len({len(row) for row in rows}) == 1
+
+
+def test_all_rows_are_corrected_together():
+    """Two rows with a difference each, one of them not trained anew, so that they share nothing but the correction."""
+    int8 = {"model": "teacher", "compress": "int8"}
+    alone = [
+        accuracy(compared(records(), rescored(records(), LSTM, wrong_on(0.05))), "lstm").p,
+        accuracy(
+            compared(records(), rescored(records(), int8, wrong_on(0.02), ("build", "train"))), "teacher · int8"
+        ).p,
+    ]
+    both = rescored(rescored(records(), LSTM, wrong_on(0.05)), int8, wrong_on(0.02), ("build", "train"))
+    found = [accuracy(compared(records(), both), label).p for label in ("lstm", "teacher · int8")]
+    small, large = sorted(range(2), key=alone.__getitem__)
+    assert found[small] == pytest.approx(2 * alone[small])
+    assert found[large] == pytest.approx(max(alone[large], found[small]))
