@@ -216,7 +216,7 @@ def _check_values(document: Any, look_at_text: bool) -> None:
         if kinds & {dict, list}:
             waiting += [(one, depth + 1) for one in inside if isinstance(one, dict | list)]
         if kinds & {int, float}:
-            _check_numbers([one for one in inside if isinstance(one, int | float)])
+            _check_numbers(inside if kinds <= {int, float} else [one for one in inside if type(one) in (int, float)])
         if look_at_text:
             _check_text([one for one in (*inside, *(value if isinstance(value, dict) else ())) if isinstance(one, str)])
 
