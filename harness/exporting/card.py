@@ -182,7 +182,7 @@ def _body(found: Material, script: Script, wishes: Wishes, proved: int) -> Itera
         f"{_public(found.task_spec.summary)}. Model {_public(found.row.label)} of the suite {_public(found.suite)}, "
         f"seed {found.seed}: {_public(found.student.summary)}.",
         "",
-        *section("Use", _use(script, proved)),
+        *section("Use", _use(found, script, proved)),
         *(unsaid if rehearsal else _quality(found)),
         *_size_and_speed(found),
         *_making(found),
@@ -196,11 +196,13 @@ def _public(text: object) -> str:
     return markdown(without_paths(str(text)))
 
 
-def _use(script: Script, proved: int) -> Lines:
+def _use(found: Material, script: Script, proved: int) -> Lines:
+    question = """'{"question": "Who?", "context": "Anna did."}'"""
+    example = question if found.artifact.head == "span" else '"a text" "another"'
     install = f"pip install {' '.join(script.needs)}"
     why = f"It needs the harness's code: {_public(script.why)}." if script.why else "It needs nothing of the harness."
     checked = f"Its answers to {proved} texts were compared with the harness's own when this folder was made."
-    shell = ["```", install, f'python {NAME} "a text" "another"', "```"]
+    shell = ["```", install, f"python {NAME} {example}", "```"]
     return [*shell, "", f"`{NAME}` prints a line of JSON for each text. {why} {checked}", ""]
 
 
