@@ -48,7 +48,7 @@ def test_reporting_loads_nothing_heavy(project):
     assert not set(done.stdout.split()) & set(HEAVY)
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "cache ls", "cache verify", "cache gc", "new suite", ""])
+@pytest.mark.parametrize("name", [*COMMANDS, "cache ls", "cache verify", "cache gc", "new suite", "plugin new", "plugin check", ""])
 def test_every_help_has_an_example(name, tmp_path):
     words = [*name.split(), "--help"]
     done = subprocess.run(

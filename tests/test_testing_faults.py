@@ -256,3 +256,47 @@ def test_a_student_may_freeze_what_it_does_not_train(tmp_path):
     names, found = failed("student", student("Frozen"), tmp_path, *harness_runtimes())
     assert not names, found
     assert found["gradients"].status == "declared"
+
+
+# --------------------------------------------------------------------------------- executors, reporters and observers
+
+RUNNING = [
+    ("executor", "Lying", "runs", "the store does not have it"),
+    ("executor", "Raising", "fails", "a worker died"),
+    ("executor", "Full", "waits", "closed already"),
+    ("reporter", "Elsewhere", "names", "without folders"),
+    ("reporter", "Dated", "same", "other bytes"),
+    ("reporter", "Raw", "quiet", "U+001B"),
+    ("reporter", "heavy", "light-factory", "imports torch"),
+    ("observer", "Strict", "notices", "UnicodeEncodeError"),
+    ("observer", "Meddling", "notices-kept", "changes the notices"),
+    ("observer", "Lingering", "ends", "threads go on"),
+    ("observer", "heavy_watcher", "light-factory", "imports torch"),
+]
+
+
+@pytest.mark.parametrize(("kind", "work", "name", "said"), RUNNING)
+def test_what_surrounds_a_run_fails_one_check(kind, work, name, said, tmp_path):
+    import planted_running
+
+    names, found = failed(kind, getattr(planted_running, kind)(work), tmp_path)
+    assert names == [name], found
+    assert said in found[name].note
+
+
+def test_every_check_of_every_kind_is_proved_here():
+    import importlib
+
+    from harness.testing.kit import MODULES
+
+    proved = {
+        "compressor": {name for name, *_ in COMPRESSORS} | {"heads", "light-import"},  # the latter in test_testing_kit
+        "student": {name for name, *_ in STUDENTS},
+        "distiller": {name for name, *_ in DISTILLERS},
+        "task": {name for name, *_ in TASKS} | {"critical"},
+        "runtime": {name for name, *_ in RUNTIMES} | {"agrees"},
+        **{kind: {name for one, _, name, _ in RUNNING if one == kind} for kind in ("executor", "reporter", "observer")},
+    }
+    common = {"documented", "defaults", "light-import"}
+    for kind, module in MODULES.items():
+        assert {look.name for look in importlib.import_module(module).CHECKS} == proved[kind] | common, kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness.specs import Notice, Params
 from harness.testing import common
@@ -48,6 +48,10 @@ def notices() -> list[Notice]:
 
 def takes(bench: Bench, folder: Path) -> Finding:
     """One run after another."""
+    return cast("Finding", bench.once("takes", lambda: _takes(bench, folder)))
+
+
+def _takes(bench: Bench, folder: Path) -> Finding:
     for _ in range(2):
         observer = bench.made(folder)
         for notice in notices():
@@ -57,6 +61,7 @@ def takes(bench: Bench, folder: Path) -> Finding:
 
 def without_end(bench: Bench, folder: Path) -> Finding:
     """A run that is killed never says that it ended; facts and texts of notices stay as they are."""
+    takes(bench, folder)
     before = notices()
     observer = bench.made(folder)
     told = before[:-1]
@@ -71,6 +76,7 @@ def without_end(bench: Bench, folder: Path) -> Finding:
 
 def ends(bench: Bench, folder: Path) -> Finding:
     """After the last notice no thread keeps the process alive."""
+    takes(bench, folder)
     known = set(threading.enumerate())
     observer = bench.made(folder)
     for notice in notices():
