@@ -3,5 +3,5 @@
 import os
 
 # Without it, importing ONNX Runtime (seen in 1.31) writes an id of the machine and a data base into the home folder and
-# reports to its maker over the network. Who wants that sets the variable to 0.
+# uploads what is run to its maker where there is a network. Who wants that sets the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
