@@ -17,6 +17,7 @@ import psutil
 MARK = "HARNESS_WORKER"
 MIB = 2**20
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_LISTS = Path("/proc/thread-self/children")  # Linux with CONFIG_PROC_CHILDREN
 _OOM_SCORE = 500  # of 1000: before the shell and the desktop, after what somebody else offers up first
 _ROUNDS, _ROUND_S = 5, 1.0
 _ENDING_S = 2.0  # a pool that was told to end is given that long
@@ -55,23 +56,48 @@ def _held(process: Any) -> int:
 
 
 def _family(pid: int) -> list[Any]:
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.Error:
+    return _opened([pid, *_descendants(pid)])
+
+
+def _opened(pids: Iterable[int]) -> list[Any]:
+    """Without those that have ended meanwhile."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            found.append(psutil.Process(pid))
+    return found
+
+
+def _descendants(pid: int) -> list[int]:
+    """From the kernel's own lists, where it keeps them: psutil reads every process of the machine, twice per stage."""
+    if not _LISTS.exists():
+        with contextlib.suppress(psutil.Error):
+            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
         return []
+    found = [pid]
+    for parent in found:  # grows as it goes
+        found += _children(parent)
+    return found[1:]
+
+
+def _children(pid: int) -> list[int]:
+    words: list[str] = []
+    with contextlib.suppress(OSError):  # it has ended, or a thread of its own has
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                words += (thread / "children").read_text().split()
+    return [int(word) for word in words]
 
 
 def running() -> frozenset[int]:
     """This process's descendants."""
-    return frozenset(child.pid for child in _family(os.getpid())[1:])
+    return frozenset(_descendants(os.getpid()))
 
 
 def left_running(before: frozenset[int]) -> list[str]:
     """Command lines of the descendants that were not there before, and do not end by themselves now."""
-    known = before | _helpers()
-    found = [child for child in _family(os.getpid())[1:] if child.pid not in known]
-    _, alive = psutil.wait_procs(found, timeout=_ENDING_S)
+    found = running() - before - _helpers()
+    _, alive = psutil.wait_procs(_opened(found), timeout=_ENDING_S)
     return [_command(process) for process in alive if not _is_dead(process)]
 
 
