@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         markdown_files,
         plain_text,
     )
+    from harness.shapes import cut_linear
     from harness.specs import (
         AHEAD,
         Arrays,
@@ -82,6 +83,7 @@ _REPORTS = (
     "plain_text",
 )  # fmt: skip
 _RUNNING = ("run_stage", "stage_environment")
+_SHAPES = ("cut_linear",)
 _TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
 _WEIGHTS = ("all_tensors", "empty_model", "fill_model", "load_pretrained", "parameter_facts", "save_pretrained")
 _MODULES = {
@@ -92,6 +94,7 @@ _MODULES = {
     **dict.fromkeys(_READING, "reading"),
     **dict.fromkeys(_REPORTS, "reports"),
     **dict.fromkeys(_RUNNING, "executors.running"),
+    **dict.fromkeys(_SHAPES, "shapes"),
     **dict.fromkeys(_TEXT, "text"),
     **dict.fromkeys(_WEIGHTS, "weights"),
 }
@@ -155,6 +158,7 @@ __all__ = [
     "choices",
     "choose_files",
     "csv_files",
+    "cut_linear",
     "did_you_mean",
     "empty_model",
     "fill_model",

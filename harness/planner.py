@@ -336,7 +336,7 @@ class Planner:
         head = self.context.registry.task(task.use).head
         for link in compressors(chain):
             compressor: CompressorSpec = self.context.registry.compressor(link.use)
-            if reason := compressor.supports(model.use, head):
+            if reason := compressor.supports(model.use, head) or compressor.fits(link.params, model.params):
                 return reason
         return None
 

@@ -42,7 +42,9 @@ def _miniature(model: ModelConfig, registry: Registry) -> ModelConfig:
 
 
 def _short_link(link: ChainStep | StepConfig, registry: Registry) -> ChainStep | StepConfig:
-    return _short(link, registry) if isinstance(link, StepConfig) else link
+    if isinstance(link, StepConfig):
+        return _short(link, registry)
+    return replace(link, params=_merged(link.params, registry.compressor(link.use).miniature))
 
 
 def _short(step: StepConfig, registry: Registry) -> StepConfig:

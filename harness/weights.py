@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import AssetError
+from harness.shapes import KEY, note_shapes, reshape, shapes_of
 from harness.specs import Facts, Head
 
 if TYPE_CHECKING:
@@ -58,10 +59,11 @@ def load_pretrained(auto: Any, folder: Path, **options: Any) -> tuple[PreTrained
     """
     import torch
 
-    safe = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32}
+    local = {"local_files_only": True, "trust_remote_code": False}
+    safe = {**local, "use_safetensors": True, "dtype": torch.float32}
     try:
         with _quiet():
-            model, info = auto.from_pretrained(
+            model, info = _unequal(auto, folder, options.get("config"), local).from_pretrained(
                 folder, **safe, output_loading_info=True, ignore_mismatched_sizes=True, **options
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -71,8 +73,36 @@ def load_pretrained(auto: Any, folder: Path, **options: Any) -> tuple[PreTrained
     return model, {"missing": sorted(missing), "unexpected": sorted(info["unexpected_keys"])}
 
 
+def _unequal(auto: Any, folder: Path, config: Any, local: Mapping[str, Any]) -> Any:
+    """The class to load with: `auto` itself, or one that cuts its layers to the shapes that the config names.
+
+    `from_pretrained` makes the model from its config and would draw anew every weight that does not fit.
+    """
+    import torch
+    from transformers import AutoConfig, PreTrainedModel
+
+    if config is None and KEY not in (folder / "config.json").read_text(encoding="utf-8"):
+        return auto
+    config = config or AutoConfig.from_pretrained(folder, **local)
+    if not shapes_of(config):
+        return auto
+    if issubclass(auto, PreTrainedModel):
+        plain = auto
+    else:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            plain = type(auto.from_config(config))
+
+    def build(model: PreTrainedModel, config: Any, *arguments: Any, **options: Any) -> None:
+        plain.__init__(model, config, *arguments, **options)
+        reshape(model, config)
+        model.__class__ = plain
+
+    return type(plain.__name__, (plain,), {"__init__": build, "__module__": plain.__module__})
+
+
 def save_pretrained(model: PreTrainedModel, folder: Path) -> None:
-    """`config.json` and one `model.safetensors`."""
+    """`config.json` and one `model.safetensors`; unequal layers are noted in the config."""
+    note_shapes(model)
     with _quiet():
         model.save_pretrained(folder, max_shard_size="1000GB")
 
@@ -90,6 +120,7 @@ def empty_model(folder: Path, head: Head, **options: Any) -> torch.nn.Module:
     auto: Any = getattr(transformers, _AUTO[head])
     with torch.device("meta"):
         model: torch.nn.Module = auto.from_config(config, trust_remote_code=False, **options)
+        reshape(model, config)
     return model
 
 

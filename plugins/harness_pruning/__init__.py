@@ -1,0 +1,1 @@
+"""Pruning: weights that are masked, and heads, neurons and layers that are really removed."""

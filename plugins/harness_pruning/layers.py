@@ -1,0 +1,96 @@
+"""`layer-drop`: whole layers go, one after the other, each time the one whose absence moves the answers least.
+
+Song et al., SLEB: Streamlining LLMs through Redundancy Verification and Elimination of Transformer Blocks, 2024,
+https://arxiv.org/abs/2402.09025, do so with perplexity; here it is the mean squared shift of the model's own logits, so
+that any head will do and no label is read. Which layers evenly spread ones are: Sanh et al. 2019, DistilBERT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness import Arrays, CompressRequest, Facts, StageError, parameter_facts, save_pretrained
+from harness_pruning.choosing import absent
+from harness_pruning.importance import centred, logits
+from harness_pruning.layout import as_tensors, stack
+
+
+class LayerDrop:
+    """The factory of `layer-drop`."""
+
+    def compress(self, request: CompressRequest) -> Facts:
+        """Write a shallower model. StageError for layers that it does not have and architectures that are not known."""
+        model: Any = request.student().eval()
+        params = request.params
+        name, layers = stack(model)
+        if reason := absent(params.keep, len(layers)):
+            raise StageError(reason)
+        before = parameter_facts(model)["parameters"]
+        keep, steps = _chosen(model, params, len(layers), request.calibration[: params.examples])
+        put(model, name, layers, keep)
+        model.config.num_hidden_layers = len(keep)
+        save_pretrained(model, request.out)
+        return {
+            "changed": len(keep) < len(layers),
+            "layers_before": len(layers),
+            "layers": keep,
+            "dropped": steps,
+            "parameters_before": before,
+            **parameter_facts(model),
+            "bytes": {"fp32": sum(parameter.nbytes for parameter in model.parameters())},
+        }
+
+
+def evenly(count: int, layers: int) -> list[int]:
+    """So many of them, the first and the last among them where there are two: 3 of 6 → 0, 2, 5."""
+    return [round(at * (layers - 1) / max(1, count - 1)) for at in range(count)]
+
+
+def _chosen(model: Any, params: Any, layers: int, texts: Sequence[Arrays]) -> tuple[list[int], list[Facts]]:
+    """Which stay, and how much was lost with each that went."""
+    if isinstance(params.keep, list):
+        return list(params.keep), []
+    count = max(1, layers // 2) if params.keep is None else params.keep
+    return (evenly(count, layers), []) if params.choose == "even" else least_missed(model, count, texts)
+
+
+def least_missed(model: Any, count: int, texts: Sequence[Arrays]) -> tuple[list[int], list[Facts]]:
+    """Layers that stay when the least missed goes until `count` are left; the model is as it was afterwards.
+
+    The second value: in the order of going, {"layer", "shift"}: root of the mean squared shift of centred logits.
+    """
+    name, layers = stack(model)
+    keep = list(range(len(layers)))
+    steps: list[Facts] = []
+    with torch.inference_mode():
+        wanted = answers(model, texts)
+        while len(keep) > count:
+            shifts = {}
+            for at in keep:
+                put(model, name, layers, [other for other in keep if other != at])
+                shifts[at] = _shift(wanted, answers(model, texts))
+            worst = min(keep, key=shifts.__getitem__)
+            keep.remove(worst)
+            steps.append({"layer": worst, "shift": round(shifts[worst], 6)})
+    put(model, name, layers, range(len(layers)))
+    return keep, steps
+
+
+def put(model: nn.Module, name: str, layers: nn.ModuleList, keep: Sequence[int]) -> None:
+    """Give the model these of its layers."""
+    model.set_submodule(name, nn.ModuleList(layers[at] for at in keep))
+
+
+def answers(model: Any, texts: Sequence[Arrays]) -> list[Tensor]:
+    """Centred logits of each text, flat."""
+    said = (logits(model(**as_tensors(arrays))) for arrays in texts)
+    return [torch.cat([centred(z).flatten() for z in found]) for found in said]
+
+
+def _shift(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+    squares = [float((a - b).double().square().mean()) for a, b in zip(wanted, found, strict=True)]
+    return float((sum(squares) / max(1, len(squares))) ** 0.5)
