@@ -100,7 +100,7 @@ class Store:
             problem = _wrong(entry.folder / name, size, sha)
             if problem:
                 return f"{name}: {problem}"
-        there = {str(path.relative_to(entry.folder)) for path in entry.folder.rglob("*") if not path.is_dir()}
+        there = {str(path.relative_to(entry.folder)) for path in files_under(entry.folder)}
         strangers = there - {*entry.manifest["files"], MANIFEST}
         return f"{min(strangers)}: is no file of this entry" if strangers else None
 
@@ -186,6 +186,13 @@ def _wrong(path: Path, size: int, sha: str) -> str | None:
         return None if file_hash(path) == sha else "content differs from its hash"
     except OSError:
         return "missing"
+
+
+def files_under(folder: Path) -> Iterator[Path]:
+    """All that stands in a folder and is none itself, links as links; what others remove meanwhile is left out."""
+    for place, folders, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
+        yield from (link for name in folders if (link := Path(place, name)).is_symlink())
 
 
 def file_hash(path: Path) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import stat
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
+
+from harness.store import files_under
 
 State = Mapping[str, tuple[int, int, int]]  # file → size, time of change, inode: cheap, and any write changes it
 
 
 def state_of(folder: Path) -> State:
     """What stands in an entry, links as links; of a folder that is gone, nothing."""
-    found = [(path, path.lstat()) for path in sorted(folder.rglob("*"))]
-    files = [(path, entry) for path, entry in found if not stat.S_ISDIR(entry.st_mode)]
-    return {str(p.relative_to(folder)): (e.st_size, e.st_mtime_ns, e.st_ino) for p, e in files}
+    found: dict[str, tuple[int, int, int]] = {}
+    for path in files_under(folder):
+        with contextlib.suppress(FileNotFoundError):  # another run is just removing it
+            entry = path.lstat()
+            found[str(path.relative_to(folder))] = (entry.st_size, entry.st_mtime_ns, entry.st_ino)
+    return found
 
 
 def difference(before: State, now: State) -> str | None:

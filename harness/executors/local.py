@@ -77,9 +77,7 @@ class LocalExecutor:
         idle = (w for w in self._workers if w.attempt is None and w.process.poll() is None)
         worker = next(idle, None) or self._start()
         log = self.store.logs / f"{stage.kind}-{stage.key[:16]}.log"
-        for ref in stage.inputs.values():
-            self._seen.setdefault(ref.key, state_of(self.store.folder(ref.key)))
-        inputs = {ref.key: self._seen[ref.key] for ref in stage.inputs.values()}
+        inputs = {ref.key: self._state(ref.key) for ref in stage.inputs.values()}
         worker.attempt = _Attempt(stage, secrets.token_hex(8), time.monotonic(), log, inputs)
         job = {
             "stage": stage.as_json(),
@@ -235,8 +233,19 @@ class LocalExecutor:
         self._seen[stage.key] = state_of(self.store.folder(stage.key))
         return event
 
+    def _state(self, key: str) -> State:
+        """An entry as it was when it was first used, or as another run has made it since."""
+        now = state_of(self.store.folder(key))
+        if difference(self._seen.setdefault(key, now), now) and self.store.verify(key) is None:
+            self._seen[key] = now
+        return self._seen[key]
+
     def _changed(self, key: str, was: State) -> str | None:
-        found = difference(was, state_of(self.store.folder(key)))
+        now = state_of(self.store.folder(key))
+        found = difference(was, now)
+        if found and self.store.verify(key) is None:  # what it should be: another run has made it again
+            self._seen[key] = now
+            return None
         if found:
             self._seen.pop(key, None)
         return found
