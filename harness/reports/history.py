@@ -13,6 +13,7 @@ from harness.specs import CompressorSpec
 
 Json = dict[str, Any]
 WORST: Mapping[str, Any] = {"same_answer": min}  # of parity, over seeds; the greatest of all others
+MASKED = "masked, not removed: its zeros are stored and multiplied like any other number"
 _ELSEWHERE = ("use", "changed", "parity", "sizes", "bytes", "warnings")  # what a step's other facts are not
 _OF_THE_WORKER = ("seconds", "cpu_seconds", "threads")
 NOT_TRAINED = Absent("not trained here")
@@ -32,6 +33,7 @@ def _step(facts: Sequence[Json], label: str, registry: Registry) -> Step:
     use = str(facts[0]["use"])
     changed = all(entry.get("changed", True) for entry in facts)
     loud = [str(text) for entry in facts for text in entry.get("warnings", ())]
+    loud += [MASKED] if any(entry.get("masked") for entry in facts) else []
     spec = _spec(use, registry)
     if not changed and (spec is None or spec.expects_change):
         loud.insert(0, "changed nothing")

@@ -58,7 +58,16 @@ def _banner(report: Report) -> Lines:
 
 def _main_table(report: Report) -> Lines:
     found = main_table(report)
-    return [*table(found.headers, found.rows, found.align), _legend(report), ""]
+    return [*table(found.headers, found.rows, found.align), *_masked(report), _legend(report), ""]
+
+
+def _masked(report: Report) -> Lines:
+    """Rows whose weights are zeros and still there: nobody should take them for smaller ones."""
+    rows = [markdown(row.label) for row in report.rows if any(step.facts.get("masked") for step in row.steps)]
+    if not rows:
+        return []
+    said = "weights that pruning set to zero are still in the files and in every product"
+    return [f"**⚠ Masked, not removed:** {', '.join(rows)}: {said}. Size and speed are those of such files.", ""]
 
 
 def _legend(report: Report) -> str:
