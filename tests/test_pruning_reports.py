@@ -17,7 +17,7 @@ def page(**facts):
 
 
 def test_masked_weights_are_said_under_the_main_table_and_with_the_compressors():
-    report, text = page(masked=True, nonzero=500, weights=1000)
+    _, text = page(masked=True, nonzero=500, weights=1000)
     table, rest = text.split("**⚠ Masked, not removed:** ")
     assert table.rstrip().splitlines()[-1].startswith("|")  # it stands right below the first table
     assert "## " not in table.split("| model")[-1]

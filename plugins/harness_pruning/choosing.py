@@ -72,3 +72,8 @@ def absent(keep: int | Sequence[int] | None, layers: int) -> str | None:
     if not missing:
         return None
     return f"keep = {list(keep or ())}: the model has {layers} layers, 0 to {layers - 1}; there is no {missing[0]}"
+
+
+def evenly(count: int, layers: int) -> list[int]:
+    """So many of them, the first and the last among them where there are two: 3 of 6 → 0, 2, 5."""
+    return [round(at * (layers - 1) / max(1, count - 1)) for at in range(count)]

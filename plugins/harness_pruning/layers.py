@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import Arrays, CompressRequest, Facts, StageError, parameter_facts, save_pretrained
-from harness_pruning.choosing import absent
+from harness_pruning.choosing import absent, evenly
 from harness_pruning.importance import centred, logits
 from harness_pruning.layout import as_tensors, stack
 
@@ -43,11 +43,6 @@ class LayerDrop:
             **parameter_facts(model),
             "bytes": {"fp32": sum(parameter.nbytes for parameter in model.parameters())},
         }
-
-
-def evenly(count: int, layers: int) -> list[int]:
-    """So many of them, the first and the last among them where there are two: 3 of 6 → 0, 2, 5."""
-    return [round(at * (layers - 1) / max(1, count - 1)) for at in range(count)]
 
 
 def _chosen(model: Any, params: Any, layers: int, texts: Sequence[Arrays]) -> tuple[list[int], list[Facts]]:

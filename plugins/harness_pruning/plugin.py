@@ -13,7 +13,6 @@ from harness_pruning.choosing import absent, too_much
 Scope = Literal["global", "layer"]
 LIBRARIES = ("torch", "transformers")
 _DIMENSIONS = frozenset({"hidden_size", "layers", "heads", "intermediate"})
-TOLERANCE = 5.0  # of the spread: pruning means to change answers, and no bound on how much holds for every model
 _NO_LAYERS = frozenset({"lstm", "sru", "ngram", "onnx-file"})  # bundled students without heads or layers to remove
 
 
@@ -24,7 +23,7 @@ def no_layers(student: str, head: Head) -> str | None:  # noqa: ARG001 - heads o
 
 def _has_dimensions(student: Any) -> bool:
     """Does the suite say how large the model is? Else only its checkpoint, or the model it is cut from, knows."""
-    return bool(_DIMENSIONS & student.model_fields_set) and hasattr(student, "layers")
+    return bool(_DIMENSIONS & student.model_fields_set) and type(student).model_fields.keys() >= _DIMENSIONS
 
 
 def too_few_layers(params: Any, student: Any) -> str | None:
@@ -102,7 +101,11 @@ class LayerParams(Params):
 
 @hookimpl
 def harness_compressors() -> Iterator[CompressorSpec]:
-    """One that masks, three that remove."""
+    """One that masks, three that remove.
+
+    Tolerances are for the conformance kit's toy at the default params: pruning means to change answers, and what it
+    does to a real model is for the report to say.
+    """
     yield CompressorSpec(
         name="prune-magnitude",
         summary="Set the smallest weights to zero: masked, not removed",
@@ -111,7 +114,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         produces="torch",
         factory="harness_pruning.magnitude:PruneMagnitude",
         params=MagnitudeParams,
-        tolerance=TOLERANCE,
+        tolerance=0.5,
         libraries=LIBRARIES,
         reference="https://arxiv.org/abs/1506.02626",
     )
@@ -124,7 +127,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         factory="harness_pruning.structured:PruneHeads",
         params=HeadsParams,
         calibrates=True,
-        tolerance=TOLERANCE,
+        tolerance=0.2,
         supports=no_layers,
         fits=too_many_heads,
         miniature={"share": 0.5},
@@ -140,7 +143,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         factory="harness_pruning.structured:PruneFfn",
         params=FfnParams,
         calibrates=True,
-        tolerance=TOLERANCE,
+        tolerance=0.2,
         supports=no_layers,
         fits=too_many_neurons,
         miniature={"share": 0.5},
@@ -156,7 +159,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         factory="harness_pruning.layers:LayerDrop",
         params=LayerParams,
         calibrates=True,
-        tolerance=TOLERANCE,
+        tolerance=2.0,
         supports=no_layers,
         fits=too_few_layers,
         miniature={"keep": 1},
