@@ -44,8 +44,8 @@ def cut_linear(
 
 
 def shapes_of(config: Any) -> Mapping[str, Any]:
-    """What a config says of layers that are smaller than it would make them."""
-    return getattr(config, KEY, None) or {}
+    """What a config, or its JSON, says of layers that are smaller than it would make them."""
+    return (config.get(KEY) if isinstance(config, dict) else getattr(config, KEY, None)) or {}
 
 
 def reshape(model: torch.nn.Module, config: Any) -> None:

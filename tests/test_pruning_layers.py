@@ -33,7 +33,7 @@ def test_a_layer_that_does_nothing_goes_first_and_no_answer_changes(tmp_path, fa
     facts = compress("layer-drop", source, tmp_path / "out", keep=2)
     assert facts["layers"] == [0, 2]
     assert [step["layer"] for step in facts["dropped"]] == [1]
-    assert facts["dropped"][0]["shift"] < 1e-4
+    assert facts["dropped"][0]["turn"] < 1e-4
     cut = loaded(tmp_path / "out")
     np.testing.assert_allclose(answers(cut), answers(loaded(source)), atol=1e-4)
     assert len(stack(cut)[1]) == 2
@@ -120,3 +120,23 @@ def test_models_without_layers_are_refused_with_what_is_known(tmp_path, name):
     )  # fmt: skip
     with pytest.raises(StageError, match="a 'toy-bag' model has no layers that are known here; known: 'bert', "):
         spec.load().compress(request)
+
+
+def test_the_first_ones_stay_where_they_are_asked_for(tmp_path):
+    facts = compress("layer-drop", saved(model(), tmp_path / "source"), tmp_path / "out", keep=2, choose="first")
+    assert facts["layers"] == [0, 1]
+
+
+def test_a_layer_that_only_makes_answers_louder_goes_first(tmp_path):
+    """As late layers do: without it the logits shrink by far, and nothing else about them changes."""
+    made = idle(model(), 2)
+    _, layers = stack(made)
+    with torch.no_grad():
+        layers[2].output.LayerNorm.weight.mul_(5.0)
+        made.bert.pooler.dense.weight.mul_(0.01)  # in the linear part of tanh
+        made.bert.pooler.dense.bias.zero_()
+        made.classifier.bias.zero_()
+    facts = compress("layer-drop", saved(made, tmp_path / "source"), tmp_path / "out", keep=2)
+    assert facts["layers"] == [0, 1]
+    ratio = answers(loaded(tmp_path / "out")) / answers(loaded(tmp_path / "source"))
+    np.testing.assert_allclose(ratio, 0.2, rtol=0.05)

@@ -13,6 +13,7 @@ from pruning_models import (
     HEADS,
     LAYERS,
     NEURONS,
+    REGISTRY,
     answers,
     compress,
     loaded,
@@ -22,13 +23,15 @@ from pruning_models import (
     shapes,
     texts,
 )
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
-from harness import AssetError, StageError, load_pretrained
+from harness import AssetError, BuildRequest, StageError, load_pretrained
 from harness.shapes import KEY
 from harness_onnx.runtime import OnnxSession
 from harness_pruning.choosing import chosen
 from harness_pruning.importance import importance
-from harness_pruning.layout import channels, reading, sites
+from harness_pruning.layout import channels, reading, sites, stack
 from harness_torch.int8_format import rebuild
 from harness_torch.runtime import TorchSession
 from harness_transformers.heads import auto
@@ -297,3 +300,55 @@ def test_the_same_again_is_the_same(tmp_path):
     for name in ("one", "two"):
         compress("prune-heads", source, tmp_path / name, share=0.5)
     assert np.array_equal(answers(loaded(tmp_path / "one")), answers(loaded(tmp_path / "two")))
+
+
+# ------------------------------------------------------------------------------------------------------ what builds on it
+
+
+def built(out, head="sequence", **given):
+    """Facts of a student that starts from somewhere."""
+    out.mkdir()
+    spec = REGISTRY.student("transformer")
+    params = spec.params(**({"checkpoint": str(given["assets"]["checkpoint"])} if "assets" in given else {}))
+    request = {"labels": ("a", "b", "c"), "params": params, "seed": 0, "max_length": 32, "assets": {}, "artifacts": {}}
+    return spec.load().build(BuildRequest(out=out, head=head, texts=lambda: iter(()), **{**request, **given}))
+
+
+def with_tokenizer(folder):
+    """As an artifact's folder is."""
+    words = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
+    tokenizer = Tokenizer(WordPiece(words, unk_token="[UNK]"))  # noqa: S106
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_a_student_is_cut_from_unequal_layers(pruned, tmp_path):
+    folder, facts = pruned
+    built(tmp_path / "out", artifacts={"layers_of": with_tokenizer(folder / "two")}, keep=(0, 2))
+    cut, whole = loaded(tmp_path / "out"), loaded(folder / "two")
+    assert [site.groups for site in sites(cut, "ffn")] == [facts["neurons"][0], facts["neurons"][2]]
+    assert torch.equal(
+        reading(cut, sites(cut, "heads")[1].reader).weight, reading(whole, sites(whole, "heads")[2].reader).weight
+    )
+
+
+def test_a_pruned_folder_is_a_checkpoint_for_another_task(pruned, tmp_path):
+    folder, facts = pruned
+    said = built(
+        tmp_path / "out", "token", labels=("O", "B", "I", "X"), assets={"checkpoint": with_tokenizer(folder / "two")}
+    )
+    made = loaded(tmp_path / "out", "token")
+    assert [site.groups for site in sites(made, "ffn")] == facts["neurons"]
+    assert all("layer" not in name for name in said["initialised"])
+    for one, two in zip(stack(made)[1].parameters(), stack(loaded(folder / "two"))[1].parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_an_export_says_that_transformers_alone_cannot_load_it(pruned):
+    from harness.exporting.script import _not_stock
+
+    folder, _ = pruned
+    assert _not_stock(folder / "source", "transformer") == ""
+    assert "pruned" in _not_stock(folder / "two", "transformer")
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        auto("sequence").from_pretrained(folder / "two")

@@ -19,6 +19,7 @@ from harness.exporting.public import without_paths
 from harness.inference import load_answerer
 from harness.keys import written
 from harness.plugins import Registry
+from harness.shapes import shapes_of
 from harness.specs import Facts
 
 Json = Any
@@ -79,20 +80,21 @@ def _needs_harness(found: Material, registry: Registry) -> str:
     task = registry.open_task(_task(found))
     if any(task.input({"id": "0", "text": text}) != text for text in TEXTS):
         return "the task prepares texts before the model reads them"
-    if artifact.format == "torch" and not _stock(found.folder):
-        return f"'{found.student.name}' is an architecture of its own"
-    if artifact.format != "torch" and not artifact.format.startswith("onnx"):
-        return f"the format '{artifact.format}' is read by its code alone"
-    return ""
+    if artifact.format == "torch":
+        return _not_stock(found.folder, found.student.name)
+    return "" if artifact.format.startswith("onnx") else f"the format '{artifact.format}' is read by its code alone"
 
 
-def _stock(folder: Path) -> bool:
-    """Is it an architecture that transformers itself knows?"""
+def _not_stock(folder: Path, student: str) -> str:
+    """Why transformers itself cannot build the model, or nothing."""
     from transformers.models.auto import configuration_auto
 
     known: Any = vars(configuration_auto)["CONFIG_MAPPING_NAMES"]  # without what plugins register
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return config.get("model_type") in known
+    if config.get("model_type") not in known:
+        return f"'{student}' is an architecture of its own"
+    unequal = "its layers have widths of their own since they were pruned, and transformers alone makes equal ones"
+    return unequal if shapes_of(config) else ""
 
 
 def extras(script: Script, found: Material) -> dict[str, Json]:

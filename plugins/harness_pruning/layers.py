@@ -1,8 +1,9 @@
-"""`layer-drop`: whole layers go, one after the other, each time the one whose absence moves the answers least.
+"""`layer-drop`: whole layers go, one after the other, each time the one whose absence turns the answers least.
 
 Song et al., SLEB: Streamlining LLMs through Redundancy Verification and Elimination of Transformer Blocks, 2024,
-https://arxiv.org/abs/2402.09025, do so with perplexity; here it is the mean squared shift of the model's own logits, so
-that any head will do and no label is read. Which layers evenly spread ones are: Sanh et al. 2019, DistilBERT.
+https://arxiv.org/abs/2402.09025, do so with perplexity; here it is the angle between the model's own logits with and
+without the layer, 1 - cos, so that any head will do and no label is read. How far the logits move is worse to go by:
+without a late layer they are often smaller and say the same.
 """
 
 from __future__ import annotations
@@ -50,13 +51,15 @@ def _chosen(model: Any, params: Any, layers: int, texts: Sequence[Arrays]) -> tu
     if isinstance(params.keep, list):
         return list(params.keep), []
     count = max(1, layers // 2) if params.keep is None else params.keep
-    return (evenly(count, layers), []) if params.choose == "even" else least_missed(model, count, texts)
+    if params.choose == "importance":
+        return least_missed(model, count, texts)
+    return evenly(count, layers) if params.choose == "even" else list(range(count)), []
 
 
 def least_missed(model: Any, count: int, texts: Sequence[Arrays]) -> tuple[list[int], list[Facts]]:
     """Layers that stay when the least missed goes until `count` are left; the model is as it was afterwards.
 
-    The second value: in the order of going, {"layer", "shift"}: root of the mean squared shift of centred logits.
+    The second value: in the order of going, {"layer", "turn"}: mean of 1 - cos between centred logits.
     """
     name, layers = stack(model)
     keep = list(range(len(layers)))
@@ -64,13 +67,13 @@ def least_missed(model: Any, count: int, texts: Sequence[Arrays]) -> tuple[list[
     with torch.inference_mode():
         wanted = answers(model, texts)
         while len(keep) > count:
-            shifts = {}
+            turns = {}
             for at in keep:
                 put(model, name, layers, [other for other in keep if other != at])
-                shifts[at] = _shift(wanted, answers(model, texts))
-            worst = min(keep, key=shifts.__getitem__)
-            keep.remove(worst)
-            steps.append({"layer": worst, "shift": round(shifts[worst], 6)})
+                turns[at] = _turn(wanted, answers(model, texts))
+            least = min(keep, key=turns.__getitem__)
+            keep.remove(least)
+            steps.append({"layer": least, "turn": round(turns[least], 6)})
     put(model, name, layers, range(len(layers)))
     return keep, steps
 
@@ -80,12 +83,12 @@ def put(model: nn.Module, name: str, layers: nn.ModuleList, keep: Sequence[int])
     model.set_submodule(name, nn.ModuleList(layers[at] for at in keep))
 
 
-def answers(model: Any, texts: Sequence[Arrays]) -> list[Tensor]:
-    """Centred logits of each text, flat."""
-    said = (logits(model(**as_tensors(arrays))) for arrays in texts)
-    return [torch.cat([centred(z).flatten() for z in found]) for found in said]
+def answers(model: Any, texts: Sequence[Arrays]) -> list[list[Tensor]]:
+    """Centred logits of each text, [.., C], as many as the head has."""
+    return [[centred(z) for z in logits(model(**as_tensors(arrays)))] for arrays in texts]
 
 
-def _shift(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    squares = [float((a - b).double().square().mean()) for a, b in zip(wanted, found, strict=True)]
-    return float((sum(squares) / max(1, len(squares))) ** 0.5)
+def _turn(wanted: Sequence[Sequence[Tensor]], found: Sequence[Sequence[Tensor]]) -> float:
+    pairs = (pair for one, two in zip(wanted, found, strict=True) for pair in zip(one, two, strict=True))
+    turns = [float(1 - nn.functional.cosine_similarity(a, b, dim=-1).mean()) for a, b in pairs]
+    return sum(turns) / max(1, len(turns))

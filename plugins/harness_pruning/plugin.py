@@ -82,8 +82,8 @@ class LayerParams(Params):
     keep: int | list[int] | None = Field(
         None, description="how many layers stay, or which: positions from 0, ascending; default: half of them"
     )
-    choose: Literal["importance", "even"] = Field(
-        "importance", description="of a number: those that change their input most, or evenly spread ones"
+    choose: Literal["importance", "even", "first"] = Field(
+        "importance", description="of a number: those that answers hang on most, evenly spread ones, or the first"
     )
     examples: int = Field(128, ge=1, le=256, description="training examples that importance is read from")
 
