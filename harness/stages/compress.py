@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from harness.data import read_examples
 from harness.errors import StageError
 from harness.inference import Answerer, load_answerer
 from harness.measuring.size import MODEL_SUFFIXES, artifact_sizes
-from harness.specs import Compressor, CompressRequest, Example, Facts
+from harness.specs import Arrays, Compressor, CompressRequest, Encoded, Example, Facts
 from harness.stages import Work, asset_path, check_unchanged, training_texts
 from harness.stages.checks import checked_work
 
@@ -33,6 +33,7 @@ def run(work: Work) -> Facts:
     original = load_answerer(source, task, work.registry, work.threads)
     encoded = original.encode(examples[: max(PARITY_EXAMPLES, CALIBRATION_EXAMPLES if spec.calibrates else 0)])
     parity = encoded[:PARITY_EXAMPLES]
+    calibration = Calibration(original, examples, encoded if spec.calibrates else [])
     out = work.output()
     compressor: Compressor = spec.load()
     params = spec.params(**work.options["params"])
@@ -44,7 +45,7 @@ def run(work: Work) -> Facts:
             params=params,
             seed=int(work.stage.seed or 0),
             arrays=[original.collate(parity[i : i + 8]) for i in range(0, len(parity), 8)],
-            calibration=[original.collate([item]) for item in encoded] if spec.calibrates else [],
+            calibration=calibration,
             texts=lambda: training_texts(work) if spec.reads_text(params) else _unasked(spec.name),
             assets={name: asset_path(asset) for name, asset in work.options["assets"].items()},
             student=lambda: work.registry.student(before.student).load().load(source, before.head),
@@ -57,7 +58,39 @@ def run(work: Work) -> Facts:
     after = Artifact(**{**before.__dict__, "format": spec.produces})
     after.write(out)
     compressed = load_answerer(out, task, work.registry, work.threads)
-    return {**facts, "parity": _parity(original, compressed, examples[:PARITY_EXAMPLES]), "sizes": artifact_sizes(out)}
+    return {
+        **facts,
+        **({"calibration": {"role": "train", "ids": calibration.ids_read()}} if spec.calibrates else {}),
+        "parity": _parity(original, compressed, examples[:PARITY_EXAMPLES]),
+        "sizes": artifact_sizes(out),
+    }
+
+
+class Calibration(Sequence[Arrays]):
+    """Batches of one window, made when they are read, which is remembered: records name the examples behind them."""
+
+    def __init__(self, answerer: Answerer, examples: Sequence[Example], windows: Sequence[Encoded]) -> None:
+        self._answerer, self._examples, self._windows = answerer, examples, windows
+        self._read: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    @overload
+    def __getitem__(self, index: int) -> Arrays: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Arrays]: ...
+    def __getitem__(self, index: int | slice) -> Arrays | list[Arrays]:
+        chosen = range(len(self))[index]
+        if isinstance(chosen, range):
+            return [self[at] for at in chosen]
+        self._read.add(chosen)
+        return self._answerer.collate([self._windows[chosen]])
+
+    def ids_read(self) -> list[str]:
+        """Ids of the examples whose windows were read, in the order of the data, each once."""
+        read = [(at, self._windows[at].example) for at in sorted(self._read)]
+        return list(dict.fromkeys(self._examples[at if of is None else of]["id"] for at, of in read))
 
 
 def _unasked(name: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -91,13 +91,43 @@ def parameter_counts(model: onnx.ModelProto) -> dict[str, int]:
 
 def float_matrices(model: onnx.ModelProto) -> list[str]:
     """Names of operators that still multiply by floating weights, given as they are or computed from constants."""
-    constants = _constants(model.graph)
-    eight_bit = {tensor.name for tensor in model.graph.initializer if tensor.data_type in _BYTES}
+    constants, eight_bit = _constants(model.graph), _eight_bit(model.graph)
     return [
         node.name or node.output[0]
         for node in model.graph.node
         if node.op_type in _MATRIX_OPS and node.input[1] in constants and node.input[1] not in eight_bit
     ]
+
+
+def products(model: onnx.ModelProto, kinds: Sequence[str]) -> list[onnx.NodeProto]:
+    """Nodes of these operators that multiply an activation by a weight of the file."""
+    weights, constants = {tensor.name for tensor in model.graph.initializer}, _constants(model.graph)
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type in kinds and node.input[1] in weights and node.input[0] not in constants
+    ]
+
+
+def static_products(model: onnx.ModelProto) -> int:
+    """How many products have an 8-bit weight and an activation whose 8-bit scale stands in the file."""
+    eight_bit, constants = _eight_bit(model.graph), _constants(model.graph)
+    rounded = {
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.output[0] not in constants and node.input[1] in constants
+    }
+    return sum(
+        node.op_type in _MATRIX_OPS and node.input[0] in rounded and node.input[1] in eight_bit
+        for node in model.graph.node
+    )
+
+
+def _eight_bit(graph: onnx.GraphProto) -> set[str]:
+    """8-bit weights, as they are and read as floats."""
+    stored = {tensor.name for tensor in graph.initializer if tensor.data_type in _BYTES}
+    read = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored}
+    return stored | read
 
 
 def _constants(graph: onnx.GraphProto) -> set[str]:

@@ -29,6 +29,22 @@ class Int8Params(Params):
     )
 
 
+class StaticInt8Params(Params):
+    """Options of `onnx-static-int8`."""
+
+    method: Literal["minmax", "percentile", "entropy"] = Field(
+        "minmax", description="range of an activation: its extremes, most of its values, or what tells most of them"
+    )
+    percentile: float = Field(99.99, gt=50, le=100, description="how many of 100 values `percentile` keeps in range")
+    examples: int = Field(128, ge=1, le=256, description="training examples that ranges are read from")
+    per_channel: bool = Field(True, description="one scale per output of a matrix, not one per matrix")
+    symmetric: bool = Field(False, description="signed activations around zero: much slower on x86")
+    embeddings: bool = Field(True, description="quantize embedding tables too (one scale per table)")
+    reduce_range: bool | None = Field(
+        None, description="7-bit weights; default: only on x86 without VNNI, where sums of 8-bit products overflow"
+    )
+
+
 class OnnxFileParams(Params):
     """Options of `onnx-file`."""
 
@@ -40,7 +56,7 @@ class OnnxFileParams(Params):
 
 @hookimpl
 def harness_compressors() -> Iterator[CompressorSpec]:
-    """Export to ONNX and dynamic int8."""
+    """Export to ONNX, dynamic and static int8."""
     yield CompressorSpec(
         name="onnx",
         summary="ONNX export with graph optimisation",
@@ -61,6 +77,20 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         factory="harness_onnx.quantize:OnnxInt8",
         params=Int8Params,
         batch_dependent=True,
+        tolerance=0.2,
+        isa_dependent=True,
+        libraries=("onnx", "onnxruntime"),
+        reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html",
+    )
+    yield CompressorSpec(
+        name="onnx-static-int8",
+        summary="Static int8 of an ONNX graph, calibrated on training texts",
+        version=1,
+        consumes=("onnx",),
+        produces="onnx-int8",
+        factory="harness_onnx.static_int8:OnnxStaticInt8",
+        params=StaticInt8Params,
+        calibrates=True,
         tolerance=0.2,
         isa_dependent=True,
         libraries=("onnx", "onnxruntime"),

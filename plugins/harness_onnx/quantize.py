@@ -19,7 +19,7 @@ from harness_onnx.quiet import quiet_root_logger
 from harness_onnx.runtime import MODEL
 from harness_onnx.safety import check_model
 
-_ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 _X86 = ("x86_64", "amd64", "i386", "i686")
 _SHOWN = 5  # names of operators left in floating point
 
@@ -47,7 +47,7 @@ class OnnxInt8:
             "float_matrices": {"count": len(left), "names": left[:_SHOWN]},
             "bytes": sizes,
             "reduce_range": reduced,
-            "isa": [flag for flag in _ISA if flag in flags],
+            "isa": [flag for flag in ISA if flag in flags],
         }
         return {**facts, "warnings": [f"{len(left)} operators still multiply by fp32 weights"]} if left else facts
 
@@ -62,13 +62,22 @@ def load(path: Path) -> onnx.ModelProto:
 def quantize(model: onnx.ModelProto, out: Path, params: Any, reduced: bool) -> None:
     """Quantize in memory: given a path, the quantizer would write beside the source. StageError with its reason."""
     kinds = ["MatMul", "Attention", "LSTM", *(["Gather"] if params.embeddings else [])]
+    _quantize(model, out, kinds, params.per_channel, reduced)
+
+
+def quantize_tables(model: onnx.ModelProto, out: Path) -> None:
+    """Embedding tables alone, one scale each. StageError with its reason."""
+    _quantize(model, out, ["Gather"], per_channel=False, reduced=False)
+
+
+def _quantize(model: onnx.ModelProto, out: Path, kinds: list[str], per_channel: bool, reduced: bool) -> None:
     try:
         with quiet_root_logger():
             quantize_dynamic(
                 model,
                 out,
                 op_types_to_quantize=kinds,
-                per_channel=params.per_channel,
+                per_channel=per_channel,
                 reduce_range=reduced,
                 weight_type=QuantType.QInt8,
                 # Fused operators have no shape inference: without a default type the quantizer gives up on them.

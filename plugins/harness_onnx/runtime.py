@@ -51,14 +51,14 @@ def _start(path: Path, threads: int) -> ort.InferenceSession:
     check_model(path)
     try:
         return ort.InferenceSession(
-            path, _options(threads), providers=["CPUExecutionProvider"], disabled_optimizers=list(_SLOWER)
+            path, session_options(threads), providers=["CPUExecutionProvider"], disabled_optimizers=list(_SLOWER)
         )
     except Exception as error:  # ONNX Runtime's errors share no other base
         msg = f"{path}: ONNX Runtime {ort.__version__} cannot load it: {error}"
         raise StageError(msg) from error
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def session_options(threads: int) -> ort.SessionOptions:
     """Sequential execution on `threads` threads, graph optimisation, spinning as ONNX Runtime ships it."""
     result = ort.SessionOptions()
     result.intra_op_num_threads = threads
