@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 
 class HarnessError(Exception):
@@ -70,6 +71,15 @@ def in_a_line(error: BaseException) -> str:
     except Exception:  # its own text is what is broken
         text = type(error).__name__
     return printable(text.splitlines()[0][:300])
+
+
+def raised_at(error: BaseException, packages: Container[str]) -> str:
+    """`my_int4.compress, line 31`: the innermost line of these packages that an error came through, or nothing."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] in packages:
+            return f"{module}, line {line}"
+    return ""
 
 
 def worded(error: BaseException) -> str:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pluggy
 
 from harness import hookspecs
-from harness.errors import PluginError, choices, did_you_mean, in_a_line
+from harness.errors import PluginError, choices, did_you_mean, in_a_line, raised_at
 from harness.specs import (
     CompressorSpec,
     DistillerSpec,
     ExecutorSpec,
+    Head,
+    Metric,
     ObserverSpec,
     Params,
     ReporterSpec,
+    Role,
     RuntimeSpec,
     Spec,
     StudentSpec,
@@ -42,7 +46,15 @@ HOOKS: Mapping[str, type[Spec]] = {
 KINDS = tuple(spec.kind for spec in HOOKS.values())
 S = TypeVar("S", bound=Spec)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_IMPORTED = ("factory", "encoder")
 LINE = 200  # characters of a summary or a reference
+# How a field is annotated → what it may be. Annotations of other kinds are not looked at.
+_TYPES: Mapping[str, Any] = {
+    "str": str, "int": int, "float": (float, int), "bool": bool, "tuple": tuple, "frozenset": frozenset,
+    "Mapping": Mapping, "Callable": Callable, "Metric": Metric,
+}  # fmt: skip
+_WORDS: Mapping[str, tuple[str, ...]] = {"Head": get_args(Head), "Role": get_args(Role)}
 
 
 @dataclass(frozen=True)
@@ -160,13 +172,11 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
             key = f"{provider.distribution}:{point.name}"
             try:
                 module = point.load()
+                _refuse_slips(manager, module)
                 manager.register(module, name=key)
                 providers[key] = provider
-                _refuse_slips(manager, module)
             except (Exception, SystemExit) as error:
-                broken[f"{provider} ({point.name})"] = in_a_line(error)
-                if manager.get_plugin(key):
-                    manager.unregister(name=key)
+                broken[f"{provider} ({point.name})"] = _told(error, point.value)
         return _collect(manager, providers, broken)
 
 
@@ -181,8 +191,14 @@ def _provider(point: EntryPoint) -> Provider:
     return Provider(dist.name, dist.version) if dist else Provider(point.value.partition(".")[0], "unknown")
 
 
+def _told(error: BaseException, module: str) -> str:
+    """The error in a line, and the last line of the plugin's own package that it went through."""
+    at = raised_at(error, {module.partition(":")[0].partition(".")[0]})
+    return f"{in_a_line(error)} ({at})" if at else in_a_line(error)
+
+
 def _refuse_slips(manager: pluggy.PluginManager, module: Any) -> None:
-    """PluginError for hooks that would never be called: of another name, or not marked as hooks."""
+    """PluginError for hooks that cannot be called: of another name, not marked as hooks, or with arguments."""
     for name in dir(module):
         marked = manager.parse_hookimpl_opts(module, name) is not None
         if marked and name not in HOOKS:
@@ -190,6 +206,9 @@ def _refuse_slips(manager: pluggy.PluginManager, module: Any) -> None:
             raise PluginError(msg)
         if name in HOOKS and not marked:
             msg = f"'{name}' is not marked as a hook: write @harness.hookimpl above it"
+            raise PluginError(msg)
+        if marked and (wanted := list(inspect.signature(getattr(module, name)).parameters)):
+            msg = f"'{name}' takes {choices(wanted)}: hooks are called without arguments, write `def {name}():`"
             raise PluginError(msg)
 
 
@@ -201,7 +220,8 @@ def _collect(manager: pluggy.PluginManager, providers: Mapping[str, Provider], b
             try:
                 found += _yielded(impl.function(), kind, provider, found)
             except (Exception, SystemExit) as error:
-                who, why = f"{provider} ({impl.plugin_name.partition(':')[2]})", f"{hook}: {in_a_line(error)}"
+                who = f"{provider} ({impl.plugin_name.partition(':')[2]})"
+                why = f"{hook}: {_told(error, getattr(impl.plugin, '__name__', ''))}"
                 broken[who] = f"{broken[who]}; {why}" if who in broken else why
     return Registry(_by_kind(found), broken)
 
@@ -239,7 +259,34 @@ def _checked(spec: Any, kind: type[Spec]) -> Spec:
     if not (isinstance(spec.params, type) and issubclass(spec.params, Params)):
         msg = f"params of '{spec.name}' are {spec.params!r}, expected a class derived from harness.Params"
         raise PluginError(msg)
+    _check_fields(spec)
     return spec
+
+
+def _check_fields(spec: Spec) -> None:
+    """PluginError for a field of another type, and for an import string that is none."""
+    for one in fields(spec):
+        value, wanted = getattr(spec, one.name), str(one.type)
+        if not _fits(value, wanted):
+            words = "".join(f"; {word} is one of {choices(known)}" for word, known in _WORDS.items() if word in wanted)
+            msg = f"{one.name} of '{spec.name}' is {repr(value)[:80]}, expected {wanted}{words}"
+            raise PluginError(msg)
+        if one.name in _IMPORTED and not _IMPORT.fullmatch(value):
+            msg = f"{one.name} of '{spec.name}' is {value[:80]!r}, expected 'package.module:attribute'"
+            raise PluginError(msg)
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Is it what a field's annotation says? `consumes="torch"`, for one, would be five formats of one letter."""
+    if annotation.endswith(" | None"):
+        return value is None or _fits(value, annotation.removesuffix(" | None"))
+    outer, _, inner = annotation.partition("[")
+    if outer in _WORDS:
+        return value in _WORDS[outer]
+    if not isinstance(value, _TYPES.get(outer, object)):
+        return False
+    member = inner.removesuffix("]").removesuffix(", ...")
+    return outer not in ("tuple", "frozenset") or all(_fits(one, member) for one in value)
 
 
 def _by_kind(found: Sequence[Registered]) -> dict[str, tuple[Registered, ...]]:

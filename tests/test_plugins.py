@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from pydantic import Field
 
 import harness
-from harness import CompressorSpec, hookimpl
+from harness import CompressorSpec, DistillerSpec, hookimpl
 from harness.errors import PluginError
 from harness.plugins import HOOKS, KINDS, Provider, Registered, Registry, build_registry, load_registry
 from harness.specs import Params, load_object
@@ -167,7 +167,7 @@ def not_marked():
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ({"harness_tasks": takes_an_argument()}, r"PluginValidationError: .*harness_tasks"),
+        ({"harness_tasks": takes_an_argument()}, r"'harness_tasks' takes 'registry': .*write `def harness_tasks\(\):`"),
         ({"harness_tasks": not_marked()}, r"'harness_tasks' is not marked as a hook: write @harness.hookimpl above it"),
         ({"harness_observer": hook("harness_observer")}, "unknown hook 'harness_observer'. Did you mean 'harness_observers'?"),
         ({"harness_tasks": hookimpl(lambda: None)}, "harness_tasks: TypeError: 'NoneType' object is not iterable"),
@@ -184,6 +184,16 @@ def not_marked():
         ({"harness_compressors": hook("harness_compressors", spec(reference="\u202ehttps"))}, "reference of 'other' is"),
         ({"harness_compressors": hook("harness_compressors", spec(params=dict))}, "expected a class derived from harness.Params"),
         ({"harness_compressors": hook("harness_compressors", spec(name="a" * 10**6))}, "name 'aaaa.* is not allowed"),
+        ({"harness_compressors": hook("harness_compressors", spec(consumes="torch"))},
+         r"consumes of 'other' is 'torch', expected tuple\[str, ...\]$"),
+        ({"harness_compressors": hook("harness_compressors", spec(libraries=(1,)))}, r"libraries of 'other' is \(1,\), expected"),
+        ({"harness_compressors": hook("harness_compressors", spec(version="1"))}, "version of 'other' is '1', expected int"),
+        ({"harness_compressors": hook("harness_compressors", spec(supports=None))}, r"supports of 'other' is None, expected Call"),
+        ({"harness_compressors": hook("harness_compressors", spec(factory="other.Other"))},
+         "factory of 'other' is 'other.Other', expected 'package.module:attribute'"),
+        ({"harness_distillers": hook("harness_distillers", DistillerSpec(
+            name="other", summary="", version=1, factory="a:B", heads=("tokens",), needs_teacher=True))},
+         r"heads of 'other' is \('tokens',\), .*; Head is one of 'nested-token', 'sequence', 'span', 'token'"),
     ],
 )  # fmt: skip
 def test_what_one_plugin_gets_wrong_is_named_and_the_rest_works(content, why):
@@ -194,6 +204,21 @@ def test_what_one_plugin_gets_wrong_is_named_and_the_rest_works(content, why):
     assert reason.isprintable()
     assert len(reason) < 400
     assert registry.names("compressor") == ["squeeze"]
+
+
+def test_the_line_of_a_plugin_that_raises_is_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "fake_line.py").write_text(
+        "from harness import CompressorSpec, hookimpl\n"
+        "@hookimpl\n"
+        "def harness_compressors():\n"
+        "    yield CompressorSpec(consume=('torch',))\n"
+    )
+    (tmp_path / "fake_import.py").write_text("import os\nimport fake_nowhere\n")
+    points = [EntryPoint(name, name, "harness") for name in ("fake_line", "fake_import")]
+    broken = load_registry(points).broken
+    assert broken["fake_line unknown (fake_line)"].endswith("argument 'consume' (fake_line, line 4)")
+    assert broken["fake_import unknown (fake_import)"].endswith("No module named 'fake_nowhere' (fake_import, line 2)")
 
 
 def test_one_broken_hook_leaves_a_plugins_others_and_two_are_both_named():

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from harness.errors import HarnessError, StageError
+from harness.errors import HarnessError, StageError, raised_at
 from harness.executors import Event
 from harness.executors.processes import left_running, running
 from harness.keys import Stage
@@ -86,12 +86,8 @@ def _where(error: BaseException, registry: Registry) -> str:
     """The innermost line that is a plugin's own: ` (my_int4.compress, line 31, of my-int4 1.0)`."""
     entries = [entry for kind in registry.components.values() for entry in kind]
     providers = {entry.spec.factory.partition(":")[0].partition(".")[0]: entry.provider for entry in entries}
-    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
-        module = str(frame.f_globals.get("__name__", ""))
-        package = module.partition(".")[0]
-        if (provider := providers.get(package)) and package != "harness":
-            return f" ({module}, line {line}, of {provider}; its log has the traceback)"
-    return ""
+    at = raised_at(error, providers.keys() - {"harness"})
+    return f" ({at}, of {providers[at.partition('.')[0]]}; its log has the traceback)" if at else ""
 
 
 def stage_environment(threads: int) -> Mapping[str, str]:
