@@ -54,6 +54,18 @@ class Bootstrap:
         return _percentile_interval(self.value, self.replicates, self.confidence)
 
 
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """A figure and what it would have been in other draws of the same data."""
+
+    value: float
+    replicates: np.ndarray  # [r] float64
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """The percentile interval; nan where a replicate is undefined."""
+        return _percentile_interval(self.value, self.replicates, confidence)
+
+
 @dataclass(frozen=True)
 class Paired:
     """The difference of two rows in one metric, and what it varies with. All figures are nan where it is undefined."""
@@ -192,6 +204,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def mcnemar(lost: int, won: int) -> float:
+    """How likely so uneven a split of changed answers would be if either way were as likely (exact, two-sided).
+
+    McNemar, 1947: the fewer of the two against Binomial(lost + won, 1/2).
+    """
+    if lost == won:
+        return 1.0
+    return min(1.0, 2 * float(_binomial_cdf(lost + won, 0.5)[min(lost, won)]))
+
+
 def paired_ratio(row: Bootstrap, base: Bootstrap) -> Interval:
     """`row` / `base` (retention) over the same resamples; undefined where the base is 0 in one of them."""
     _check_paired(row, base)
@@ -238,16 +260,39 @@ def chained_ratio(
     return _percentile_interval(value / other, replicates / others, confidence)
 
 
-def block_mean(
-    times: Sequence[float], resamples: int = RESAMPLES, seed: int = 0, confidence: float = CONFIDENCE
-) -> Interval:
-    """The mean over blocks, one time each, bootstrapped over blocks. ValueError without any."""
+def ratio_draws(anchor: Sequence[float], row: Sequence[float], resamples: int = RESAMPLES, seed: int = 0) -> Draws:
+    """What `median_ratio` makes an interval of. Rows of equally many blocks and one seed share them."""
+    return Draws(*_block_ratios(anchor, row, resamples, seed))
+
+
+def mean_draws(times: Sequence[float], resamples: int = RESAMPLES, seed: int = 0) -> Draws:
+    """What `block_mean` makes an interval of. ValueError without any."""
     if not times:
         msg = "a mean needs at least one block"
         raise ValueError(msg)
     values = np.asarray(times, dtype=np.float64)
-    draws = _draws(len(values), resamples, seed, 3)
-    return _percentile_interval(float(values.mean()), values[draws].mean(axis=1), confidence)
+    return Draws(float(values.mean()), values[_draws(len(values), resamples, seed, 3)].mean(axis=1))
+
+
+def unbeaten(gains: Sequence[np.ndarray]) -> np.ndarray:
+    """Who is on the Pareto front: truths [n, …] of n rows, from what each gains [n, …], more is better, by respect.
+
+    A row is beaten by another that is no worse in any respect and better in one; rows that are equal in all of them do
+    not beat each other.
+    """
+    found = np.ones(gains[0].shape, dtype=bool)
+    for at in range(len(found)):
+        no_worse = np.logical_and.reduce([gain >= gain[at] for gain in gains])
+        better = np.logical_or.reduce([gain > gain[at] for gain in gains])
+        found[at] = ~(no_worse & better).any(axis=0)
+    return found
+
+
+def block_mean(
+    times: Sequence[float], resamples: int = RESAMPLES, seed: int = 0, confidence: float = CONFIDENCE
+) -> Interval:
+    """The mean over blocks, one time each, bootstrapped over blocks. ValueError without any."""
+    return mean_draws(times, resamples, seed).interval(confidence)
 
 
 def certain_share(interval: Interval, n: int, confidence: float = CONFIDENCE) -> Interval:

@@ -14,8 +14,9 @@ from urllib.parse import quote
 from harness.reports import format as fmt
 from harness.reports.courses import Time, dev_course, times, trained_rows, training_label
 from harness.reports.escape import markdown
-from harness.reports.model import Absent, Course, Ranged, Report, Row, Theirs
-from harness.reports.pictures import Along, ByRow, Descent, Dots, Line, Losses, Picture, Point, Scatter
+from harness.reports.front import FRONT, SPEED
+from harness.reports.model import Absent, Course, Front, FrontRow, Ranged, Report, Row, Theirs
+from harness.reports.pictures import Along, ByRow, Descent, Dots, Frontier, Line, Losses, Picture, Point, Scatter
 from harness.reports.study import MS_PER_MINUTE, millions
 from harness.reports.tables import Lines, scaled
 from harness.specs import Metric
@@ -56,7 +57,7 @@ def pictures(report: Report) -> list[Picture]:
     if report.mode != "real":
         return []
     drawn = [*_against_time(report), *_by_row(report), *_parameters(report), *_along_axes(report)]
-    asked = {"loss": _losses, "epochs": _over_epochs, "time": _times}
+    asked = {"loss": _losses, "epochs": _over_epochs, "time": _times, FRONT: _fronts}
     return drawn + [picture for name in asked if name in report.figures for picture in asked[name](report)]
 
 
@@ -366,6 +367,41 @@ def _over_epochs(report: Report) -> list[Picture]:
     alt = f"{title}, mean over seeds, shaded from the least to the most."
     panels = ((f"dev {_titled(metric)}", tuple(lines), ()),)
     return [Along(name="epochs", title=title, alt=alt, axis="epoch", panels=panels, by_model=True)]
+
+
+def _fronts(report: Report) -> list[Picture]:
+    """Against speed, then against size."""
+    return [_front(report, front) for front in report.fronts]
+
+
+def _front(report: Report, front: Front) -> Frontier:
+    metric, short, rows = report.primary, _short_labels(report), {row.label: row for row in report.rows}
+    found = [(one, rows[one.label], y) for one in front.rows if (y := _value(rows[one.label], metric))]
+    fast = front.against == SPEED
+    title = f"{metric.name} against {front.against}: the front"
+    on = ", ".join(f"{one.label} {fmt.chance(one.probability)}" for one in front.rows if one.on)
+    return Frontier(
+        name=f"front-{front.against}",
+        title=title,
+        alt=f"{title}, one point per row. On it, with the share of resamples in which they are: {on}.",
+        across=f"{'× the speed of ' + _anchor(report) + ', request' if fast else 'model file, MiB'}, logarithmic",
+        up=_titled(metric),
+        points=tuple(_on_front(one, row, y, short) for one, row, y in found),
+        key=_key(report),
+        higher_is_better=metric.higher_is_better,
+        likely=tuple(one.probability for one, _, _ in found),
+        on=tuple(one.on for one, _, _ in found),
+        less_is_better=not fast,
+    )
+
+
+def _on_front(one: FrontRow, row: Row, y: Interval, short: Callable[[str, str], str]) -> Point:
+    model = str(row.axes.get("model"))
+    return Point(one.cost, y, f"{short(row.label, model)}: {fmt.chance(one.probability)}", model)
+
+
+def _anchor(report: Report) -> str:
+    return report.anchor.label if report.anchor else "the anchor"
 
 
 def _times(report: Report) -> list[Picture]:

@@ -99,6 +99,11 @@ def share(value: float) -> str:
     return f"{value * 100:.6g} %"
 
 
+def chance(value: float) -> str:
+    """A probability in whole percents, never one of the certainties that resamples cannot show: `< 1 %`, `> 99 %`."""
+    return "< 1 %" if value < 0.005 else "> 99 %" if value >= 0.995 else f"{value * 100:.0f} %"
+
+
 def superscript(number: int) -> str:
     """12 → `¹²`, the mark of a footnote."""
     return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))

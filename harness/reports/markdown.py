@@ -9,6 +9,7 @@ from harness.reports.costs import size_section, speed_section
 from harness.reports.critical import exchange_section, type_section
 from harness.reports.escape import markdown
 from harness.reports.figures import figure_links
+from harness.reports.front import front_section
 from harness.reports.identity import data_section, identity_section
 from harness.reports.maintable import main_table
 from harness.reports.making import compressor_section, training_section
@@ -26,6 +27,7 @@ BANNERS = {
 _SECTIONS = (
     claims_section,
     select_section,
+    front_section,
     quality_section,
     type_section,
     exchange_section,

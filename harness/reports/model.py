@@ -282,6 +282,24 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrontRow:
+    """One row beside a front."""
+
+    label: str
+    cost: Interval  # × the anchor's speed, or MiB
+    on: bool  # by the figures themselves
+    probability: float  # share of resamples in which it is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """Who is not beaten in the primary metric and in speed, or size. Rows that lack a figure are not there."""
+
+    against: str  # "speed", "size"
+    rows: tuple[FrontRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Everything that a report says. `run` is the run's own document."""
 
@@ -300,6 +318,7 @@ class Report:
     sets: Mapping[str, str] = field(default_factory=dict)  # axis → what it sets, such as task.limit
     compact: tuple[Compact, ...] = ()
     courses: tuple[Course, ...] = ()
+    fronts: tuple[Front, ...] = ()  # where `figures` ask for them
     examples: Figure  # of the test role
     resolution: Figure  # smallest difference of the primary metric to the anchor that would be found in 4 of 5 runs
     axes: tuple[str, ...] = field(default=("model", "compress"))

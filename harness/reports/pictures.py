@@ -41,6 +41,15 @@ class Scatter(Picture):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Frontier(Scatter):
+    """Points with the line of those that no other beats. One entry per point in `likely` and `on`."""
+
+    likely: tuple[float, ...]  # how likely it is on the front
+    on: tuple[bool, ...]  # is it, by the figures themselves?
+    less_is_better: bool  # x
+
+
+@dataclass(frozen=True, kw_only=True)
 class ByRow(Picture):
     """Metrics of each row beside each other. One entry per row in every series; what is missing is None."""
 

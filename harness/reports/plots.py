@@ -18,12 +18,24 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from harness.reports.escape import plain
 from harness.reports.format import significant
-from harness.reports.pictures import Along, ByRow, Descent, Dots, Line, Losses, Picture, Point, Scatter
+from harness.reports.pictures import (
+    Along,
+    ByRow,
+    Descent,
+    Dots,
+    Frontier,
+    Line,
+    Losses,
+    Picture,
+    Point,
+    Scatter,
+)
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f5539")  # told apart by most eyes
 MARKS = ("o", "D", "s", "^", "v", "P", "X")
 GREY, FAINT = "#666666", "#e8e8e8"
 MARKED = 16  # values of an axis, and points of a line; where there are more, neither has marks of its own
+TOLD = 0.05  # likely to be on a front: what is less so has no label there
 LABELLED = 30  # points; where there are more, only those are labelled that say something
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -52,6 +64,7 @@ def svg(picture: Picture, suite: str) -> str:
     """A picture of the suite of that name. Whoever looks at it chooses the glyphs, so none is missing here."""
     draw: Mapping[type[Picture], Callable[[Any, str], Figure]] = {
         Scatter: _scatter,
+        Frontier: _frontier,
         ByRow: _by_row,
         Along: _along,
         Descent: _descent,
@@ -87,6 +100,46 @@ def _text(text: str, longest: int = 40) -> str:
 
 
 def _scatter(picture: Scatter, headline: str) -> Figure:
+    figure, axes, colours = _plane(picture, headline)
+    for number, point in enumerate(picture.points):
+        _mark(axes, point, colours.get(point.model, GREY), f"point-{number}")
+    _point_legend(figure, picture, colours)
+    _labels(figure, axes, _told(picture.points, picture.higher_is_better), picture.points, colours)
+    return figure
+
+
+def _frontier(picture: Frontier, headline: str) -> Figure:
+    """The line goes round what is beaten; the less likely a point is on it, the paler."""
+    figure, axes, colours = _plane(picture, headline)
+    turns = _outline(axes, picture)
+    for number, (point, likely) in enumerate(zip(picture.points, picture.likely, strict=True)):
+        _mark(axes, point, colours.get(point.model, GREY), f"point-{number}", 0.25 + 0.75 * likely)
+    line = Line2D([], [], color=GREY, ls="--", lw=1.2, label="the front; %: how likely on it")
+    _point_legend(figure, picture, colours, line)
+    told = [p for p, likely, on in zip(picture.points, picture.likely, picture.on, strict=True) if on or likely >= TOLD]
+    _labels(figure, axes, told, picture.points, colours, turns)
+    return figure
+
+
+def _outline(axes: Axes, picture: Frontier) -> list[tuple[float, float]]:
+    """Steps from corner to corner, and on to the sides of the plane that are worse; where they turn."""
+    corners = sorted({(p.x.value, p.y.value) for p, on in zip(picture.points, picture.on, strict=True) if on})
+    xs, (left, right), (low, high) = [x for x, _ in corners], axes.get_xlim(), axes.get_ylim()
+    worst = low if picture.higher_is_better else high
+    if picture.less_is_better:
+        turns = [(xs[0], worst)]
+        turns += [
+            turn for (x, y), after in zip(corners, [*xs[1:], right], strict=True) for turn in ((x, y), (after, y))
+        ]
+    else:
+        turns = [turn for before, (x, y) in zip([left, *xs], corners, strict=False) for turn in ((before, y), (x, y))]
+        turns.append((xs[-1], worst))
+    axes.plot(*zip(*turns, strict=True), color=GREY, lw=1.2, ls="--", zorder=1, gid="front")
+    return turns
+
+
+def _plane(picture: Scatter, headline: str) -> tuple[Figure, Axes, dict[str, str]]:
+    """An empty figure with room for all points, and the models' colours."""
     figure = _figure(12, 6.6, headline)
     axes = figure.add_subplot()
     models = list(dict.fromkeys(point.model for point in picture.points if point.model))
@@ -106,21 +159,19 @@ def _scatter(picture: Scatter, headline: str) -> Figure:
     else:
         room = 0.1 * (max(highs) - min(lows)) or 0.05 * abs(max(highs)) or 1.0
         axes.set_ylim(min(lows) - room, max(highs) + room)
-    for number, point in enumerate(picture.points):
-        _mark(axes, point, colours.get(point.model, GREY), f"point-{number}")
-    _point_legend(figure, picture, colours)
-    _labels(figure, axes, _told(picture.points, picture.higher_is_better), picture.points, colours)
-    return figure
+    return figure, axes, colours
 
 
-def _mark(axes: Axes, point: Point, colour: str, gid: str) -> None:
+def _mark(axes: Axes, point: Point, colour: str, gid: str, strength: float = 1.0) -> None:
     x, y = point.x.value, point.y.value
     if not point.ours:
         axes.plot(x, y, "D", ms=7, mfc="white", mec=colour, mew=1.5, gid=gid)
         return
-    axes.plot([point.x.low, point.x.high], [y, y], color=colour, alpha=0.5, lw=1.2)
-    axes.plot([x, x], [point.y.low, point.y.high], color=colour, alpha=0.5, lw=1.2, gid=f"{gid}-interval")
-    axes.plot(x, y, "o", ms=8, mfc=colour, mec="white", mew=0.8, gid=gid)
+    faint = 0.5 * strength
+    axes.plot([point.x.low, point.x.high], [y, y], color=colour, alpha=faint, lw=1.2)
+    axes.plot([x, x], [point.y.low, point.y.high], color=colour, alpha=faint, lw=1.2, gid=f"{gid}-interval")
+    alpha = None if strength == 1.0 else strength
+    axes.plot(x, y, "o", ms=8, mfc=colour, mec="white", mew=0.8, alpha=alpha, gid=gid)
 
 
 def _log(
@@ -139,8 +190,8 @@ def _log(
     axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value, 1)))
 
 
-def _point_legend(figure: Figure, picture: Scatter, colours: Mapping[str, str]) -> None:
-    marks = [Line2D([], [], ls="", marker="o", color=GREY, label="this run, with intervals")]
+def _point_legend(figure: Figure, picture: Scatter, colours: Mapping[str, str], *more: Line2D) -> None:
+    marks = [Line2D([], [], ls="", marker="o", color=GREY, label="this run, with intervals"), *more]
     if any(not point.ours for point in picture.points):
         label = "published, their machine"
         marks.append(Line2D([], [], ls="", marker="D", mfc="white", mec=GREY, label=label))
@@ -166,14 +217,23 @@ def _beats(one: Point, other: Point, sign: int) -> bool:
 
 
 def _labels(
-    figure: Figure, axes: Axes, told: Sequence[Point], points: Sequence[Point], colours: Mapping[str, str]
+    figure: Figure,
+    axes: Axes,
+    told: Sequence[Point],
+    points: Sequence[Point],
+    colours: Mapping[str, str],
+    turns: Sequence[tuple[float, float]] = (),
 ) -> None:
-    """Each as near to its point as it goes without covering another or a mark; a line where it is not near."""
+    """Each as near to its point as it goes without covering another or a mark; a line where it is not near.
+
+    `turns`: of a line that they keep away from, too.
+    """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # places are final
     at = {id(p): axes.transData.transform((p.x.value, p.y.value)) for p in points}
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in at.values()]
     bars = [bar for p in points if p.ours for bar in _bars(axes, p)]
+    bars += [_around(*ends) for ends in itertools.pairwise(axes.transData.transform(turns) if turns else ())]
     left, low, right, high = axes.get_window_extent().extents
     frame: Box = (left, low, right, high)
     for number, point in enumerate(told):
@@ -196,6 +256,12 @@ def _bars(axes: Axes, point: Point) -> tuple[Box, Box]:
     corners += [(point.x.value, point.y.low), (point.x.value, point.y.high)]
     left, right, low, high = axes.transData.transform(corners)
     return (left[0], left[1] - 1, right[0], right[1] + 1), (low[0] - 1, low[1], high[0] + 1, high[1])
+
+
+def _around(one: Sequence[float], other: Sequence[float]) -> Box:
+    """What a line along one of the axes covers."""
+    (left, right), (low, high) = sorted((one[0], other[0])), sorted((one[1], other[1]))
+    return left - 1, low - 1, right + 1, high + 1
 
 
 def _free(x: float, y: float, size: tuple[float, float], frame: Box, taken: Sequence[Box], bars: Sequence[Box]) -> Box:

@@ -10,6 +10,7 @@ from harness.records import Records
 from harness.reports import critical, history, quality, speed, study
 from harness.reports.claims import Evidence, judge
 from harness.reports.compact import compact, recorded_grid
+from harness.reports.front import FRONT, fronts
 from harness.reports.model import (
     Absent,
     AxisValue,
@@ -24,6 +25,7 @@ from harness.reports.model import (
     Speed,
 )
 from harness.reports.published import published
+from harness.reports.resampled import KIND, Resampled, Timing, latency, speedup
 from harness.reports.summary import summarise_rows
 from harness.specs import Metric
 from harness.suite.types import COLUMNS, Grid
@@ -39,15 +41,28 @@ def summarise(records: Records, registry: Registry, grid: Grid | None = None) ->
 
     `grid`: a compact table instead of the one that the suite asks for.
     """
-    run = records.run
-    metrics = tuple(_metric(about) for about in run["task"]["metrics"])
+    return _report(_context(records, registry), grid)
+
+
+def resample(records: Records, registry: Registry) -> tuple[Report, tuple[Resampled, ...]]:
+    """The same with the draws behind the figures of its rows, in their order. PluginError as `summarise`."""
+    context = _context(records, registry)
+    report = _report(context, None)
+    return report, context.resampled(report.rows)
+
+
+def _context(records: Records, registry: Registry) -> _Context:
+    metrics = tuple(_metric(about) for about in records.run["task"]["metrics"])
     groups = _group(records.cells)
-    scored = _scored(groups, records, registry)
-    context = _Context(records, registry, metrics, groups, scored)
+    return _Context(records, registry, metrics, groups, _scored(groups, records, registry))
+
+
+def _report(context: _Context, grid: Grid | None) -> Report:
+    run, metrics, groups = context.records.run, context.metrics, context.groups
     rows = [context.row(axes) for axes in sorted(groups, key=lambda axes: axes != context.anchor)]
     best, sentence = summarise_rows(rows, metrics[0], run["mode"])
     anchor = context.scores(context.anchor)
-    others = [scored[axes] for axes in groups if axes != context.anchor]
+    others = [context.scores(axes) for axes in groups if axes != context.anchor]
     examples = study.tested(run)
     grid = grid or recorded_grid(run)
     foreign = study.foreign(run, examples)
@@ -67,7 +82,7 @@ def summarise(records: Records, registry: Registry, grid: Grid | None = None) ->
         best=best,
         sentence=sentence,
         measurements=context.measurements(),
-        problems=history.problems(records.cells),
+        problems=history.problems(context.records.cells),
         published=published(run["published"], theirs, rows, metrics, examples, foreign, context.faster),
         theirs=theirs,
         claims=judge(run["claims"], evidence),
@@ -76,6 +91,7 @@ def summarise(records: Records, registry: Registry, grid: Grid | None = None) ->
         sets=run.get("sets", {}),
         compact=compact(grid, rows, metrics, lambda row: context.scores(tuple(row.axes.items()))) if grid else (),
         courses=_courses(groups),
+        fronts=fronts(context.resampled(rows), metrics[0], context.confidence) if _asks(run, FRONT) else (),
         examples=examples,
         resolution=quality.resolution(others, anchor, metrics[0].name, run["measure"]["confidence"]),
         axes=tuple(name for name, _ in next(iter(groups), ())) or FIRST,
@@ -97,6 +113,11 @@ def row_axes(axes: Mapping[str, AxisValue]) -> Axes:
     """A cell's axes without the seed, in the report's order."""
     names = sorted(axes, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
     return tuple((name, axes[name]) for name in names if name != REPLICATE)
+
+
+def _asks(run: Json, figure: str) -> bool:
+    """Does the suite want a figure that no report has unasked?"""
+    return figure in run.get("report", {}).get("figures", ())
 
 
 def _courses(groups: Mapping[Axes, Sequence[Json]]) -> tuple[Course, ...]:
@@ -266,6 +287,25 @@ class _Context:
         documents = self.records.measurements
         mine, theirs = (documents[key], subject), (documents[base], other)
         return speed.faster(mine, theirs, kind, max(floors, default=0.0), self.confidence)
+
+    def resampled(self, rows: Sequence[Row]) -> tuple[Resampled, ...]:
+        """The draws behind the rows' figures."""
+        found = self._timings()
+        floors = {key: timing.floor for key, timing in found.items() if isinstance(timing.floor, float)}
+        calmest = found[min(floors, key=floors.__getitem__)] if floors else None
+        return tuple(self._resampled(row, found, calmest) for row in rows)
+
+    def _timings(self) -> dict[str, Timing]:
+        documents = self.records.measurements
+        return {key: Timing(documents[key], number, self._floors[key][KIND]) for number, key in enumerate(self.names)}
+
+    def _resampled(self, row: Row, timings: Mapping[str, Timing], calmest: Timing | None) -> Resampled:
+        axes = tuple(row.axes.items())
+        place = self._place(self.groups[axes])
+        found = speedup(timings[place[0]], place[1], self.confidence) if place else speed.UNASKED
+        if isinstance(row.speed.measurement, Absent):
+            found = row.speed.measurement
+        return Resampled(row=row, scored=self.scores(axes), speedup=found, latency_ms=latency(found, calmest))
 
     def _place(self, cells: Sequence[Json]) -> tuple[str, str] | None:
         """Where a row's times stand: measurement and subject."""

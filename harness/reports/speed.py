@@ -195,6 +195,11 @@ def ratio(document: Json, name: str, kind: str, noise: Figure, confidence: float
     )
 
 
+def times(document: Json, name: str, kind: str) -> list[float]:
+    """A subject's times of one kind, ms, one per block."""
+    return _times(subject(document, name), kind)
+
+
 def mean(document: Json, name: str, kind: str, confidence: float) -> Ranged:
     """A subject's mean time of one kind, ms."""
     return _mean(_times(subject(document, name), kind), confidence)

@@ -29,6 +29,7 @@ def json_report(report: Report) -> dict[str, Any]:
         "task": {**{name: run["task"][name] for name in ("name", "head", "max_length")}, "data": _data(run)},
         **{name: as_json(getattr(report, name)) for name in parts},
         **({"compact": as_json(report.compact)} if report.compact else {}),
+        **({"fronts": as_json(report.fronts)} if report.fronts else {}),
     }
 
 

@@ -18,7 +18,7 @@ COLUMNS = (  # of [report]
     "size", "folder", "minutes", "examples", "per_minute", "request_ms", "batch_seconds", "training", "parameters",
     "training_ratio", "final", "peak", "tokens", "test_tokens",
 )  # fmt: skip
-DRAWN = ("loss", "epochs", "time")  # figures of [report] that no report has unasked
+DRAWN = ("loss", "epochs", "time", "front")  # figures of [report] that no report has unasked
 FIGURES = (  # of [[published]]
     "size_mib", "minutes", "requests_per_minute", "request_ms", "batch_seconds", "parameters_millions", "examples",
 )  # fmt: skip
