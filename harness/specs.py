@@ -31,6 +31,7 @@ Role = Literal["train", "dev", "test", "transfer"]
 Example = dict[str, Any]  # {"id": str, ...}: one JSON object, the fields are the task's own
 Arrays = dict[str, "np.ndarray"]  # named arrays, first axis = batch
 Facts = dict[str, Any]  # JSON: what a stage observed about its own work
+GREATEST = 1e300  # of numbers in facts and records, either way: they stay finite
 # The field of an example for what `prepare` did ahead of time for `input`, which works without it, too: as it does for
 # texts that somebody types in, and for requests that are timed.
 AHEAD = "prepared"

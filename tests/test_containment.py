@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from conftest import SUITE, Project
@@ -19,8 +20,9 @@ from harness.executors import Event
 from harness.keys import Ref, Stage
 from harness.plain import plain_lines
 from harness.plan import Plan
+from harness.records import read_records
 from harness.runner import Runner
-from harness.stages.checks import checked_facts
+from harness.stages.checks import check_recorded, check_samples, checked_facts
 from harness.store import Store
 
 # chain → what its reason says; None: it does no harm, and its cell is fine
@@ -47,6 +49,7 @@ CASES = {
     "not_a_number": r"returned facts that are not JSON: facts\.parity\.worst\[1\] is nan, expected a finite number",
     "objects": r"returned facts that are not JSON: facts\.model is harness\.specs\.CompressRequest, expected",
     "huge": r"'toy-harness/toy-hostile' returned 5,\d+,\d+ characters of facts, at most 4,194,304 are kept",
+    "wordy": r"returned facts that records cannot hold: facts\.bytes\.int8: expected an integer, got 'many'",
     "nothing": r"'toy-harness/toy-hostile' returned nothing, expected facts: a dict",
     "no_files": r"'toy-harness/toy-hostile' wrote nothing into `out`",
     "link": r"'toy-harness/toy-hostile' wrote 'out/weights', which is a link",
@@ -100,6 +103,10 @@ def test_it_fails_its_own_cell_with_a_reason_that_names_it(run, case):
     label, _, reason = cell["reason"].partition(": ")
     assert label == "compress plain seed 42 with toy-hostile"
     assert re.search(CASES[case], reason), reason
+
+
+def test_the_record_can_be_read(run):
+    assert len(read_records(run.project.folder / "reports/toys.records.jsonl").cells) == len(CASES) + 2
 
 
 def test_the_others_are_as_ever(run):
@@ -250,6 +257,41 @@ def test_facts_are_checked_with_their_place():
     endless.append(endless)
     with pytest.raises(StageError, match="nested more than 20 deep"):
         checked_facts("x", {"a": endless})
+
+
+def test_facts_that_would_spoil_the_record_are_refused_where_they_arise():
+    def stage(kind):
+        return Stage(kind=kind, component="mine/x", version=1, params={}, label="x")
+
+    fine = {"changed": True, "bytes": {"int8": 5}, "warnings": (), "parameters": 7, "mine": {"anything": [None]}}
+    check_recorded(stage("compress"), fine)
+    check_recorded(stage("prepare"), {"bytes": "many"})  # means nothing there
+    for kind, facts, words in (
+        ("compress", {"changed": 1}, "facts.changed: expected true or false, got 1"),
+        ("compress", {"vocab_size": -1}, "facts.vocab_size: expected at least 0"),
+        ("build", {"parameters": 2.5}, "facts.parameters: expected an integer"),
+        ("score", {"metrics": {"macro F1": 0.5}, "details": {}}, "facts.metrics"),
+        ("score", {"metrics": {}, "details": {"classes": ["a"], "confusion": [[1, 2]]}}, "not 1 × 1"),
+    ):
+        with pytest.raises(StageError, match=re.escape(words)) as raised:
+            check_recorded(stage(kind), facts)
+        assert "'mine/x' returned facts that records cannot hold" in str(raised.value)
+
+
+def test_samples_that_would_spoil_the_record_are_refused_where_they_arise():
+    check_samples("mine/x", np.ones((3, 1), dtype=bool), 3)
+    check_samples("mine/x", np.full((3, 2), 1e15), 3)
+    for samples, words in (
+        ([[1.0]], "are list: expected"),
+        (np.ones(3), r"float64 of shape \[3\]"),
+        (np.ones((2, 1)), r"expected numbers of shape \[3 examples"),
+        (np.ones((3, 0)), r"shape \[3, 0\]"),
+        (np.full((3, 1), "a"), "are <U1 of shape"),
+        (np.full((3, 1), np.nan), "not finite"),
+        (np.full((3, 1), -1e16), "beyond 1e\\+15"),
+    ):
+        with pytest.raises(StageError, match=words):
+            check_samples("mine/x", samples, 3)
 
 
 def test_plain_lines_are_few_and_harmless():

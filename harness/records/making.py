@@ -252,7 +252,7 @@ def _facts(key: str, store: Store) -> Json:
     entry = store.entry(key)
     assert entry is not None  # noqa: S101 - asked for after a look
     component = str(entry.manifest["component"]).rpartition("/")[2]
-    return {"use": component, "seconds": entry.seconds, **entry.facts}
+    return {**entry.facts, "use": component, "seconds": entry.seconds}
 
 
 def _train(key: str, store: Store) -> Json:

@@ -16,13 +16,13 @@ from harness.errors import HarnessError, SuiteError, printable
 from harness.records.document import SCHEMA, Json, Records
 from harness.records.samples import samples_shape
 from harness.records.schema import KINDS
+from harness.specs import GREATEST
 from harness.suite.problems import describe, dotted, shown
 
 Kind = Literal["run", "measurement", "cell"]
 ORDER: tuple[Kind, ...] = ("run", "measurement", "cell")  # of lines: what a line refers to stands above it
 LONGEST = 64 << 20  # bytes of a line
 DEEPEST = 32  # objects and lists inside each other
-GREATEST = 1e300  # of numbers that no model bounds: they stay finite
 NAMED = 5  # faults of one line that are named
 MANY = 20  # faults after which no more of a file are looked for
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")

@@ -709,6 +709,31 @@ def _counted(work: W) -> W:
 KINDS: dict[str, type[Line]] = {"run": Run, "measurement": Measurement, "cell": Cell}
 
 
+class Shipped(Part):
+    """What `build` and compressors may count of an artifact."""
+
+    parameters: Count | None = _maybe(description="Parameters.")
+    parameters_without_embeddings: Count | None = _maybe(description="Parameters outside embeddings.")
+    vocab_size: Count | None = _maybe(description="Entries of the vocabulary.")
+
+
+class Scored(Part):
+    """What a task says of answers."""
+
+    metrics: dict[Word, Number] = Field(description="Metric → value.")
+    details: Details = Field(description="Per class, confusion, slices; the task's own.")
+
+
+# Kind of stage → what its facts become in a record: whoever returns them can be told, before they are stored.
+FACTS: dict[str, tuple[type[Part], ...]] = {
+    "build": (Shipped,),
+    "compress": (Compressed, Shipped),
+    "train": (Trained,),
+    "predict": (Predicted,),
+    "score": (Scored,),
+}
+
+
 class _Plain(GenerateJsonSchema):
     """Without what says nothing: titles that repeat the field's name, defaults that stand for absence."""
 

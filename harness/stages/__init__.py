@@ -14,7 +14,7 @@ from harness.errors import AssetError, StageError
 from harness.keys import Stage
 from harness.plugins import Registry
 from harness.specs import Facts, Task
-from harness.stages.checks import checked_facts
+from harness.stages.checks import check_recorded, checked_facts
 from harness.store import Store
 
 
@@ -85,7 +85,9 @@ def _strings(value: object) -> Iterator[str]:
 def execute(work: Work) -> Facts:
     """Run the stage; its files are under `work.out` afterwards, its facts are returned."""
     module = importlib.import_module(f"harness.stages.{work.stage.kind}")
-    return checked_facts(work.stage.component, module.run(work))
+    facts = checked_facts(work.stage.component, module.run(work))
+    check_recorded(work.stage, facts)
+    return facts
 
 
 def work_for(

@@ -12,7 +12,7 @@ from typing import Any
 from harness.errors import StageError, choices
 from harness.keys import Stage
 from harness.plain import plain
-from harness.specs import Facts
+from harness.specs import GREATEST, Facts
 
 MOST = 4 * 2**20  # characters of facts as JSON: they are read with every record
 DEEPEST = 20
@@ -32,6 +32,41 @@ def checked_facts(who: str, facts: Any) -> Facts:
     return facts
 
 
+def check_recorded(stage: Stage, facts: Facts) -> None:
+    """StageError for facts under names that records know which are not what these names mean there.
+
+    One such line would make the whole record of the run one that nothing reads.
+    """
+    from pydantic import ValidationError
+
+    from harness.records.schema import FACTS
+    from harness.suite.problems import describe, dotted
+
+    written = {**json.loads(json.dumps(facts)), "use": stage.component, "seconds": 0.0}
+    for model in FACTS.get(stage.kind, ()):
+        try:
+            model.model_validate(written)
+        except ValidationError as error:
+            fault = describe(error, model, written)[0]
+            place = plain(dotted(("facts", *fault.loc)), 120)
+            msg = f"'{stage.component}' returned facts that records cannot hold: {place}: {plain(fault.message)}"
+            raise StageError(msg) from error
+
+
+def check_samples(who: str, samples: Any, examples: int) -> None:
+    """StageError unless they are a row of finite figures per example, as records hold them."""
+    from harness.records.samples import LARGEST, MOST
+
+    kind, shape = getattr(getattr(samples, "dtype", None), "kind", ""), list(getattr(samples, "shape", ()))
+    if kind not in list("biuf") or len(shape) != 2 or shape[0] != examples or not 0 < samples.size <= MOST:
+        found = f"{samples.dtype} of shape {shape}" if kind else _typed(samples)
+        msg = f"'{who}' returned samples that are {found}: expected numbers of shape [{examples} examples, figures]"
+        raise StageError(msg)
+    if not abs(samples.astype("float64")).max() <= LARGEST:  # nor is one that is no number
+        msg = f"'{who}' returned samples with a figure that is not finite, or beyond {LARGEST:g} either way"
+        raise StageError(msg)
+
+
 def _problem(value: Any, place: str, depth: int) -> str | None:
     if depth > DEEPEST:
         return f"{place} is nested more than {DEEPEST} deep"
@@ -49,10 +84,12 @@ def _problem(value: Any, place: str, depth: int) -> str | None:
 
 
 def _scalar_problem(value: Any, place: str) -> str | None:
-    if value is None or isinstance(value, int):
+    if value is None:
         return None
-    if isinstance(value, float):
-        return None if math.isfinite(value) else f"{place} is {value}, expected a finite number or None"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place} is {value}, expected a finite number or None"
+    if isinstance(value, int | float):
+        return None if abs(value) <= GREATEST else f"{place} is a number beyond {GREATEST:g}"
     if isinstance(value, str):
         return f"{place} is text that is not Unicode" if any("\ud800" <= c <= "\udfff" for c in value) else None
     return f"{place} is {_typed(value)}, expected a number, text, list or dict"

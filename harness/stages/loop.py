@@ -7,7 +7,6 @@ to matrices and embedding tables, not to biases and norms.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from harness.text import TokenIds
 
 _STATE = "state.safetensors"
+DIVERGED = 1e15  # a loss that comes so far; records hold no greater one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ class _Run:
         torch.manual_seed(int(rng.integers(2**63)))
         loss, parts = self.request.distiller.loss(self._batch(rows, rng), self.request.distiller_params)
         value = loss.item()
-        if not math.isfinite(value):
+        if not abs(value) <= DIVERGED:  # nor is one that is no number
             msg = f"the loss is {value} at step {self.step + 1} of {self.total}; lower learning_rate or clip more"
             raise StageError(msg)
         self.accelerator.backward(loss)

@@ -10,6 +10,7 @@ from harness.data import read_examples, read_meta, read_predictions, write_json
 from harness.errors import StageError
 from harness.specs import CriticalTask, Facts
 from harness.stages import Work
+from harness.stages.checks import check_samples
 
 
 def run(work: Work) -> Facts:
@@ -20,6 +21,7 @@ def run(work: Work) -> Facts:
     labels = read_meta(work.inputs["meta"]).labels
     outputs = read_predictions(work.inputs["predictions"], examples).per_example()
     samples = task.samples(examples, outputs, labels)
+    check_samples(work.stage.component, samples, len(examples))
     metrics = {n: float(v[0]) for n, v in task.metrics(samples, np.ones((1, len(samples))), labels).items()}
     missing = {metric.name for metric in spec.metrics} - set(metrics)
     if missing:

@@ -191,6 +191,10 @@ def asking(request):
     input("may I? ")
 
 
+def wordy(request):
+    return {"changed": True, "bytes": {"int8": "many"}}
+
+
 class Hostile:
     """Copies the model, then does what it is told to."""
 
