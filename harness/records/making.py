@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data import read_examples, read_json, read_meta
-from harness.keys import Ref, digest, written
+from harness.data import read_examples, read_json, read_meta, read_predictions
+from harness.keys import Ref, Stage, digest, written
 from harness.plain import plain
 from harness.plan import CellPlan, Plan, suite_digest
 from harness.plugins import Registry
+from harness.records.confidence import recorded_confidence
 from harness.records.document import SCHEMA, Json, Records
 from harness.records.samples import PLAIN, packed
 from harness.runner import Outcome
@@ -120,6 +121,7 @@ def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts, scored: 
         "report": {
             "columns": list(suite.columns),
             "figures": list(suite.figures),
+            "sections": list(suite.sections),
             "matrix": asdict(suite.grid) if suite.grid else None,
         },
         "published": [dict(row) for row in suite.published],
@@ -179,7 +181,7 @@ def _cell(planned: CellPlan, plan: Plan, store: Store, outcomes: Mapping[str, Ou
         "reason": reason,
         "failed_stage": failed,
         "retry": f"{facts.command} --only {shlex.quote(planned.cell.id)}",
-        "quality": _quality(score, store) if score else None,
+        "quality": {**_quality(score, store), **_confidence(plan.stages[score], store)} if score else None,
         "dev": _dev(planned.dev, store),
         "artifact": _artifact(planned, store),
         "predict": _facts(planned.predict, store) if planned.predict and store.entry(planned.predict) else None,
@@ -242,6 +244,16 @@ def _quality(key: str, store: Store) -> Json:
         "samples": plain.tolist() if plain.size <= PLAIN else packed(plain),
         **({"found": np.packbits(np.load(found, allow_pickle=False)).tobytes().hex()} if found.exists() else {}),
     }
+
+
+def _confidence(score: Stage, store: Store) -> Json:
+    """How sure the answers were, where they are classes and their logits are still stored."""
+    predictions, data = (score.inputs[name] for name in ("predictions", "data"))
+    if not store.entry(predictions.key) or not store.entry(data.key):
+        return {}
+    outputs = read_predictions(store.path(predictions), read_examples(store.path(data)))
+    found = recorded_confidence(outputs.values) if outputs.offsets is None else None
+    return {} if found is None else {"confidence": found}
 
 
 def _dev(key: str | None, store: Store) -> Json | None:

@@ -211,7 +211,9 @@ def _check_values(document: Any, look_at_text: bool) -> None:
             raise _Fault(msg)
         inside = value if isinstance(value, list) else list(value.values())
         if value is quality and isinstance(value, dict):
-            inside = [one for name, one in value.items() if name != "samples"]  # their model does that
+            inside = [
+                one for name, one in value.items() if name not in ("samples", "confidence")
+            ]  # their model does that
         kinds = set(map(type, inside))
         if kinds & {dict, list}:
             waiting += [(one, depth + 1) for one in inside if isinstance(one, dict | list)]
@@ -306,6 +308,8 @@ class _Whole:
         known = self.shapes.setdefault(digest, shape)
         if shape != known:
             self._refuse(f"cell: quality.samples: {shape} of the examples that another cell has {known} of")
+        if "confidence" in quality and samples_shape(quality["confidence"])[0] != shape[0]:
+            self._refuse(f"cell: quality.confidence: of other than the {shape[0]} examples of its samples")
         wanted, bits = self.items.get(digest), 4 * len(quality.get("found") or "")
         if "found" in quality and wanted is not None and not wanted <= bits < wanted + 8:
             self._refuse(f"cell: quality.found: {bits} bits for {wanted} critical spans")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from harness.records.confidence import check_confidence
 from harness.records.document import SCHEMA, Json
 from harness.records.samples import MOST, check_samples
 from harness.suite.types import TIMES
@@ -204,6 +205,7 @@ class ReportAbout(Part):
 
     columns: list[Name] = Field(description="First columns of the main table.")
     figures: list[Name] = Field(default_factory=list, description="Figures that no report has unasked.")
+    sections: list[Name] = Field(default_factory=list, description="Sections that no report has unasked.")
     matrix: Matrix | None = Field(default=None, description="The compact table, or null.")
 
 
@@ -554,6 +556,9 @@ class Quality(Part):
     )
     found: Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")] = _maybe(
         description="Which critical spans were found, a bit each, packed, hex."
+    )
+    confidence: Annotated[Any, PlainValidator(check_confidence, json_schema_input_type=Packed)] = _maybe(
+        description="Of classes: how probable the answer was to its model, one per example, in 1/10,000, packed."
     )
 
 

@@ -19,6 +19,7 @@ from harness.reports.model import Absent, Course, Front, FrontRow, Ranged, Repor
 from harness.reports.pictures import Along, ByRow, Descent, Dots, Frontier, Line, Losses, Picture, Point, Scatter
 from harness.reports.study import MS_PER_MINUTE, millions
 from harness.reports.tables import Lines, scaled
+from harness.reports.waterfall_picture import waterfall_picture
 from harness.specs import Metric
 from harness.statistics import Interval
 
@@ -58,6 +59,8 @@ def pictures(report: Report) -> list[Picture]:
         return []
     drawn = [*_against_time(report), *_by_row(report), *_parameters(report), *_along_axes(report)]
     asked = {"loss": _losses, "epochs": _over_epochs, "time": _times, FRONT: _fronts}
+    if report.asked.falls:
+        drawn += waterfall_picture(report)
     return drawn + [picture for name in asked if name in report.figures for picture in asked[name](report)]
 
 

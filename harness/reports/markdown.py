@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.reports import format as fmt
+from harness.reports.changes import broken_section, teachers_section, waterfall_section
 from harness.reports.columns import explanations
 from harness.reports.compact import compact_tables
 from harness.reports.costs import size_section, speed_section
@@ -29,6 +30,9 @@ _SECTIONS = (
     select_section,
     front_section,
     quality_section,
+    broken_section,
+    waterfall_section,
+    teachers_section,
     type_section,
     exchange_section,
     speed_section,

@@ -300,6 +300,102 @@ class Front:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Flip:
+    """A test example that one row answers rightly and another wrongly, first seed."""
+
+    example: str  # id
+    gold: str = ""  # classes; nothing where records hold scores of answers alone
+    before: str = ""  # the reference's answer
+    after: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceChange:
+    """The primary metric (of a class its F1) on a part of the test data, row − reference, mean over shared seeds."""
+
+    by: str
+    value: str
+    examples: int | None
+    change: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """What a row answers differently from a reference. Counts and shares are means over the row's seeds."""
+
+    row: str  # label
+    of: str
+    examples: int
+    same: float  # share of examples with the same answer; where records hold none, with the same figures
+    lost: float  # right before, wrong now
+    won: float
+    net: Interval  # share of right answers, row − reference
+    p: Mapping[str, float]  # seed → McNemar's exact p
+    error: Figure  # expected calibration error of the row
+    error_change: Ranged  # row − reference
+    first_lost: tuple[Flip, ...]
+    first_won: tuple[Flip, ...]
+    slices: tuple[SliceChange, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breakage:
+    """All that compression changed."""
+
+    sources: tuple[Broken, ...] = ()  # compressed rows against the same model as it was before
+    anchors: tuple[Broken, ...] = ()  # against the anchor
+    judged: str = ""  # the metric that tells right answers; nothing where answers are classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """Where a row stands: before or after a step."""
+
+    label: str
+    quality: Ranged  # primary metric
+    ms: Ranged  # of a request
+    mib: Figure  # model file
+
+
+@dataclass(frozen=True, kw_only=True)
+class FallStep:
+    """One step of a waterfall."""
+
+    use: tuple[str, ...]  # what was done; more than one where rows in between are not in the suite
+    before: Level
+    after: Level
+    quality: Ranged  # primary metric, after − before, paired
+    faster: Ranged  # times, request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fall:
+    """How a row came from its teacher, or from its uncompressed model, step by step."""
+
+    row: str  # label
+    steps: tuple[FallStep, ...]
+    whole: FallStep  # from the first to the last
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taught:
+    """A row that learned from several teachers beside one of them alone."""
+
+    row: str
+    teacher: str  # label of the teacher's row
+    difference: Ranged  # primary metric, row − teacher, paired
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What [report] sections asks for."""
+
+    breakage: Breakage = Breakage()
+    falls: tuple[Fall, ...] = ()
+    taught: tuple[Taught, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Everything that a report says. `run` is the run's own document."""
 
@@ -318,6 +414,7 @@ class Report:
     sets: Mapping[str, str] = field(default_factory=dict)  # axis → what it sets, such as task.limit
     compact: tuple[Compact, ...] = ()
     courses: tuple[Course, ...] = ()
+    asked: Asked = Asked()
     fronts: tuple[Front, ...] = ()  # where `figures` ask for them
     examples: Figure  # of the test role
     resolution: Figure  # smallest difference of the primary metric to the anchor that would be found in 4 of 5 runs

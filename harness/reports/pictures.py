@@ -98,6 +98,24 @@ class Descent(Picture):
     panels: tuple[tuple[str, tuple[Losses, ...]], ...]
 
 
+@dataclass(frozen=True)
+class Drop:
+    """From one value to another, and where the second may lie."""
+
+    before: float
+    after: Interval
+    better: bool  # or equal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Falls(Picture):
+    """Waterfalls: a line per step, grouped by the row that they lead to; a panel per quantity."""
+
+    groups: tuple[tuple[str, int], ...]  # name, how many lines
+    steps: tuple[str, ...]
+    panels: tuple[tuple[str, bool, tuple[Drop | None, ...]], ...]  # title, logarithmic?, a drop per step
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dots(Picture):
     """A value per row on a logarithmic axis, with a few words beside each."""

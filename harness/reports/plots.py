@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from harness.reports.escape import plain
@@ -23,6 +24,8 @@ from harness.reports.pictures import (
     ByRow,
     Descent,
     Dots,
+    Drop,
+    Falls,
     Frontier,
     Line,
     Losses,
@@ -34,6 +37,7 @@ from harness.reports.pictures import (
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f5539")  # told apart by most eyes
 MARKS = ("o", "D", "s", "^", "v", "P", "X")
 GREY, FAINT = "#666666", "#e8e8e8"
+INK = "#222222"
 MARKED = 16  # values of an axis, and points of a line; where there are more, neither has marks of its own
 TOLD = 0.05  # likely to be on a front: what is less so has no label there
 LABELLED = 30  # points; where there are more, only those are labelled that say something
@@ -69,6 +73,7 @@ def svg(picture: Picture, suite: str) -> str:
         Along: _along,
         Descent: _descent,
         Dots: _dots,
+        Falls: _falls,
     }
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
@@ -431,3 +436,57 @@ def _dots(picture: Dots, headline: str) -> Figure:
     axes.set_yticks(range(len(picture.rows)), [_text(label, 60) for label, *_ in picture.rows])
     axes.set_ylim(len(picture.rows) - 0.4, -0.6)
     return figure
+
+
+# ----------------------------------------------------------------------------------------------------------- waterfalls
+
+
+def _falls(picture: Falls, headline: str) -> Figure:
+    """Bars from the value before a step to the one after; a thin line leads on to the next step of the same row."""
+    places, names = _fall_lines(picture)
+    figure = _figure(3.6 + 3.3 * len(picture.panels), 1.3 + 0.27 * (max(places) + 1), headline)
+    first: Axes | None = None
+    for number, (title, logarithmic, drops) in enumerate(picture.panels):
+        axes = figure.add_subplot(1, len(picture.panels), number + 1, sharey=first)
+        first = first or axes
+        if logarithmic:
+            ends = [end for drop in drops if drop for end in (drop.before, drop.after.low, drop.after.high)]
+            _log(axes.xaxis, axes.set_xscale, axes.set_xlim, ends, ends)
+        for step, (place, drop) in enumerate(zip(places, drops, strict=True)):
+            if drop:
+                _drop(axes, drop, place, f"step-{number}-{step}")
+                if step + 1 < len(places) and places[step + 1] == place + 1:
+                    axes.plot([drop.after.value] * 2, [place, place + 1], color=GREY, lw=0.8, zorder=1)
+        axes.set_title(_text(title))
+        axes.tick_params(axis="y", length=0, labelleft=number == 0)
+        axes.grid(visible=False, axis="y")
+    if first:
+        first.set_yticks(range(len(names)), [_text(name, 44) for name, _ in names])
+        for label, (_, heads) in zip(first.get_yticklabels(), names, strict=True):
+            label.set_fontweight("bold" if heads else "normal")
+        first.set_ylim(len(names) - 0.4, -0.6)
+    handles = [Patch(color=PALETTE[worse], alpha=0.75, label=("better", "worse")[worse]) for worse in (0, 1)]
+    figure.legend(
+        handles=[*handles, Line2D([], [], color=INK, lw=1.2, label="interval")], loc="outside upper right", ncols=3
+    )
+    return figure
+
+
+def _fall_lines(picture: Falls) -> tuple[list[int], list[tuple[str, bool]]]:
+    """The line of each step, and what stands at each line: (name, is it a group's?)."""
+    places: list[int] = []
+    names: list[tuple[str, bool]] = []
+    for group, count in picture.groups:
+        names.append((group, True))
+        for step in picture.steps[len(places) : len(places) + count]:
+            places.append(len(names))
+            names.append((step, False))
+    return places, names
+
+
+def _drop(axes: Axes, drop: Drop, place: int, gid: str) -> None:
+    colour = PALETTE[0 if drop.better else 1]
+    axes.barh(place, drop.after.value - drop.before, left=drop.before, height=0.6, color=colour, alpha=0.75, gid=gid)
+    axes.plot([drop.before] * 2, [place - 0.3, place + 0.3], color=colour, lw=1.5)
+    if drop.after.low < drop.after.high:
+        axes.plot([drop.after.low, drop.after.high], [place] * 2, color=INK, lw=1.2, gid=f"{gid}-interval")

@@ -7,12 +7,13 @@ from typing import Any
 
 from harness.plugins import Registry
 from harness.records import Records
-from harness.reports import critical, history, quality, speed, study
+from harness.reports import asked, critical, history, quality, speed, study
 from harness.reports.claims import Evidence, judge
 from harness.reports.compact import compact, recorded_grid
 from harness.reports.front import FRONT, fronts
 from harness.reports.model import (
     Absent,
+    Asked,
     AxisValue,
     Course,
     Exchange,
@@ -91,6 +92,7 @@ def _report(context: _Context, grid: Grid | None) -> Report:
         sets=run.get("sets", {}),
         compact=compact(grid, rows, metrics, lambda row: context.scores(tuple(row.axes.items()))) if grid else (),
         courses=_courses(groups),
+        asked=context.asked(rows),
         fronts=fronts(context.resampled(rows), metrics[0], context.confidence) if _asks(run, FRONT) else (),
         examples=examples,
         resolution=quality.resolution(others, anchor, metrics[0].name, run["measure"]["confidence"]),
@@ -306,6 +308,18 @@ class _Context:
         if isinstance(row.speed.measurement, Absent):
             found = row.speed.measurement
         return Resampled(row=row, scored=self.scores(axes), speedup=found, latency_ms=latency(found, calmest))
+
+    def asked(self, rows: Sequence[Row]) -> Asked:
+        """The sections that the suite asks for."""
+        return asked.asked(
+            self.records,
+            self.registry,
+            rows,
+            {row.label: self.groups[tuple(row.axes.items())] for row in rows},
+            self.metrics,
+            lambda row: self.scores(tuple(row.axes.items())),
+            lambda row, than: self.faster("request", row, than),
+        )
 
     def _place(self, cells: Sequence[Json]) -> tuple[str, str] | None:
         """Where a row's times stand: measurement and subject."""

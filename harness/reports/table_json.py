@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.reports.model import Report, as_json
+from harness.reports.model import Asked, Report, as_json
 
 SCHEMA = 1
 _FROM_RUN = (
@@ -29,6 +29,7 @@ def json_report(report: Report) -> dict[str, Any]:
         "task": {**{name: run["task"][name] for name in ("name", "head", "max_length")}, "data": _data(run)},
         **{name: as_json(getattr(report, name)) for name in parts},
         **({"compact": as_json(report.compact)} if report.compact else {}),
+        **({"asked": as_json(report.asked)} if report.asked != Asked() else {}),
         **({"fronts": as_json(report.fronts)} if report.fronts else {}),
     }
 

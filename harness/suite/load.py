@@ -173,6 +173,7 @@ def _assemble(reader: Reader, blank: Callable[..., Suite]) -> Suite:
         select=select,
         columns=study.columns,
         figures=study.figures,
+        sections=study.sections,
         grid=study.grid,
         published=study.published,
         claims=study.claims,

@@ -242,11 +242,13 @@ class GridTable(Params):
 class ReportTable(Params):
     """`[report]`.
 
-    The first columns of the main table, metrics of the task or some of `COLUMNS`; figures, some of `DRAWN`; a grid.
+    The first columns of the main table, metrics of the task or some of `COLUMNS`; figures, some of `DRAWN`; sections,
+    some of `SECTIONS`; a grid.
     """
 
     columns: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
     matrix: GridTable | None = None
 
 

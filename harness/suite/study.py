@@ -13,7 +13,19 @@ from harness.suite.grid import grid_faults
 from harness.suite.locate import Loc
 from harness.suite.problems import not_among, typed, unknown_key, words
 from harness.suite.schema import ClaimTable, GridTable, PublishedTable, ReportTable, StudyTable
-from harness.suite.types import BARS, COLUMNS, DRAWN, FIGURES, QUANTITIES, REMARKS, TIMES, TRAINING, AxisValue, Grid
+from harness.suite.types import (
+    BARS,
+    COLUMNS,
+    DRAWN,
+    FIGURES,
+    QUANTITIES,
+    REMARKS,
+    SECTIONS,
+    TIMES,
+    TRAINING,
+    AxisValue,
+    Grid,
+)
 
 SMALLEST, LARGEST = 1e-9, 1e12  # of a published figure: beyond them nothing can be drawn
 _WORDS = ("split", "metric", "hardware")
@@ -26,6 +38,7 @@ class Study:
 
     columns: tuple[str, ...]
     figures: tuple[str, ...]
+    sections: tuple[str, ...]
     grid: Grid | None
     published: tuple[Mapping[str, Any], ...]
     claims: tuple[Mapping[str, Any], ...]
@@ -59,6 +72,7 @@ def read_study(
     return Study(
         columns=report.columns,
         figures=report.figures,
+        sections=report.sections,
         grid=_grid(reader, report.matrix, names),
         published=tuple(_of_study(table, common, _WORDS) for table in published.values()),
         claims=tuple(_of_study(table, common, ()) for table in claims.values()),
@@ -74,7 +88,8 @@ def _of_study(table: Mapping[str, Any], study: StudyTable, shared: Sequence[str]
 
 def _check_report(reader: Reader, report: ReportTable, names: _Names) -> None:
     columns = None if names.metrics is None else [*names.metrics, *COLUMNS]
-    for key, named, known in (("columns", report.columns, columns), ("figures", report.figures, DRAWN)):
+    lists = (("columns", report.columns, columns), ("figures", report.figures, DRAWN))
+    for key, named, known in (*lists, ("sections", report.sections, SECTIONS)):
         for index, name in enumerate(named):
             if known is not None and name not in known:
                 message = not_among(name, f"a {key.removesuffix('s')}", known)

@@ -19,6 +19,7 @@ COLUMNS = (  # of [report]
     "training_ratio", "final", "peak", "tokens", "test_tokens",
 )  # fmt: skip
 DRAWN = ("loss", "epochs", "time", "front")  # figures of [report] that no report has unasked
+SECTIONS = ("broken", "waterfall", "teachers")  # of [report] that no report has unasked
 FIGURES = (  # of [[published]]
     "size_mib", "minutes", "requests_per_minute", "request_ms", "batch_seconds", "parameters_millions", "examples",
 )  # fmt: skip
@@ -216,6 +217,7 @@ class Suite:
     select: Select | None = None
     columns: tuple[str, ...] = ()  # of [report]: the first of the main table
     figures: tuple[str, ...] = ()  # of [report]: some of `DRAWN`
+    sections: tuple[str, ...] = ()  # of [report]: some of `SECTIONS`
     grid: Grid | None = None  # of [report]: its `matrix`
     published: tuple[Mapping[str, Any], ...] = ()
     claims: tuple[Mapping[str, Any], ...] = ()
