@@ -150,8 +150,14 @@ class Registry:
         runtimes = [e for e in self.components.get("runtime", ()) if format_ in _as(RuntimeSpec, e.spec).formats]
         if len(runtimes) == 1:
             return _as(RuntimeSpec, runtimes[0].spec)
-        found = f"{choices(e.full_name for e in runtimes)} all load" if runtimes else "no installed runtime loads"
-        msg = f"{found} the format '{format_}'; exactly one runtime per format can be installed"
+        if runtimes:
+            found = choices(e.full_name for e in runtimes)
+            msg = f"{found} all load the format '{format_}'; exactly one runtime per format can be installed"
+            raise PluginError(msg)
+        known = {one for e in self.components.get("runtime", ()) for one in _as(RuntimeSpec, e.spec).formats}
+        msg = (
+            f"no installed runtime loads the format '{format_}'.{did_you_mean(format_, known)} Known: {choices(known)}"
+        )
         raise PluginError(msg)
 
 

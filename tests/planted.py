@@ -168,6 +168,11 @@ class Trusting(Runtime):
         return super().load(folder, artifact, student, threads)
 
 
+class RaisingRuntime(Runtime):
+    def load(self, folder, artifact, student, threads):
+        return {}["layers"]
+
+
 class Careless(Runtime):
     """Says nothing that a person understands."""
 
@@ -294,6 +299,20 @@ class SaysNothing(Half):
 class NoJsonFacts(Half):
     def facts(self, weights):
         return {"changed": True, "scale": np.float32(1)}
+
+
+class NotFinite(Half):
+    def facts(self, weights):
+        return {"changed": True, "errors": {"worst": [0.5, float("nan")]}}
+
+
+class Raises(Half):
+    def facts(self, weights):
+        raise ValueError("\x1b[2Jno embeddings\n")
+
+
+class NoMethod:
+    """Its author wrote `comprss`."""
 
 
 class TooManyBytes(Half):

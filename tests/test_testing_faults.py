@@ -45,9 +45,11 @@ COMPRESSORS = [
     ("consumes", compressor("Exits"), "ended with exit code 3"),
     ("consumes", compressor("ReadsTexts"), "without having said so"),
     ("consumes", replace(compressor("Half"), factory="planted:Nobody"), "planted:Nobody"),
-    ("produces", compressor("Half", produces="void"), "no installed runtime loads the format 'void'"),
+    ("consumes", compressor("NoMethod"), "factory 'planted:NoMethod' makes a NoMethod, which has no method `compress`"),
+    ("produces", compressor("Half", produces="void"), "no installed runtime loads the format 'void'. Known: 'matrix'"),
     ("facts", compressor("SaysNothing"), "no `changed`"),
-    ("facts", compressor("NoJsonFacts"), "facts are no JSON"),
+    ("facts", compressor("NoJsonFacts"), "facts that are not JSON"),
+    ("facts", compressor("NotFinite"), "facts.errors.worst[1] is nan, expected a finite number"),
     ("facts", compressor("TooManyBytes"), "at most"),
     ("round-trip", compressor("Placed"), "from another folder"),
     ("parity", compressor("Wrong"), "declare `tolerance`"),
@@ -221,7 +223,7 @@ def test_a_sound_distiller_passes(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- students
 
 STUDENTS = [
-    ("builds", "Numeric", {}, "facts are no JSON"),
+    ("builds", "Numeric", {}, "facts that are not JSON"),
     ("builds", "Raising", {}, "no such layer"),
     ("round-trip", "Forgetful", {}, "loaded again it answers differently"),
     ("batch-invariance", "BatchMates", {}, "batch mates"),

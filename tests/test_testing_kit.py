@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -94,6 +96,30 @@ def test_the_command_ends_with_1_and_json(place):
     assert "(facts)" in done.stderr
 
 
+def test_formats_that_nobody_makes_are_said_and_counted(tmp_path, capsys, monkeypatch):
+    from harness.cli import plugin_check
+
+    registry = build_registry([compressor("Half", consumes=("pytorch",)), STUDENT, RUNTIME])
+    monkeypatch.setattr(plugin_check, "load_registry", lambda: registry)
+    assert plugin_check.command.main(["planted"], standalone_mode=False) == 0
+    said = capsys.readouterr()
+    assert "makes a toy of the format 'pytorch' for the head 'sequence'. Formats: 'matrix'" in said.out
+    assert re.search(r"planted: 18 checks, 0 failed, \d\d not applicable: read why", said.err)
+
+
+def test_a_terminal_gets_notes_as_a_column_and_a_program_lines(monkeypatch):
+    from harness.cli.plugin_check import _row
+
+    head, note = "parity  failed  ", "answers moved by 0.5 of their spread; the tolerance is 0.01. Mend it"
+    assert _row(head, note) == head + note
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = _row(head, note).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert " ".join(line[len(head) :] for line in lines) == note
+    assert lines[1].startswith(" " * len(head))
+
+
 def test_the_command_names_what_it_does_not_know(place):
     done = python(place, "-m", "harness", "plugin", "check", "plantet", code=2)
     assert "Did you mean 'planted'?" in done.stderr
@@ -148,6 +174,16 @@ def test_a_component_that_hangs_is_ended(tmp_path, monkeypatch):
     found = {check.name: check for check in checks("compressor", "planted", registry)}
     finding = found["consumes"].run(tmp_path)
     assert (finding.status, "still at work after 1 s" in finding.note) == ("failed", True)
+
+
+def test_a_component_that_raises_is_told_in_a_line_with_its_place(tmp_path):
+    registry = build_registry([compressor("Raises"), STUDENT, RUNTIME])
+    found = {check.name: check for check in checks("compressor", "planted", registry)}
+    line = inspect.getsourcelines(planted.Raises.facts)[1] + 1
+    assert found["consumes"].run(tmp_path).note == f"ValueError: no embeddings (planted, line {line})"
+    registry = build_registry([compressor("Half"), STUDENT, replace(RUNTIME, factory="planted:RaisingRuntime")])
+    found = {check.name: check for check in checks("compressor", "planted", registry)}
+    assert re.fullmatch(r"raised KeyError: 'layers' \(planted, line \d+\)", found["consumes"].run(tmp_path).note)
 
 
 def test_an_import_that_ends_the_process_is_told_and_the_next_component_is_checked(tmp_path):

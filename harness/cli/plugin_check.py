@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,6 +22,8 @@ from harness.plugins import Registry, load_registry
 if TYPE_CHECKING:
     from harness.testing import Check, Finding
 
+_NARROWEST = 24  # signs of a column that anybody reads
+
 
 @click.command(
     name="check",
@@ -30,12 +34,16 @@ Examples:
   harness plugin check my-int4 --json""",
 )
 @click.argument("name")
-@click.option("--kind", help="compressor, student, …; needed where components of several kinds share the name.")
+@click.option(
+    "--kind",
+    help="task, student, distiller, compressor, runtime, executor, reporter or observer; needed where components of "
+    "several kinds share the name.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def command(name: str, kind: str | None, as_json: bool) -> int:
     """Check that an installed component keeps the contract of its kind: on toy models, offline.
 
-    Exit code 0 where nothing failed, 1 otherwise.
+    Exit codes: 0 nothing failed, 1 a check failed, 2 no such component.
     """
     from harness.testing import checks
 
@@ -54,16 +62,26 @@ def command(name: str, kind: str | None, as_json: bool) -> int:
         results.append((check, finding, time.monotonic() - start))
         _progress("")
         if not as_json:
-            click.echo(printable(f"{check.name:{width}}  {finding.status:14}  {finding.note}"))
+            click.echo(_row(f"{check.name:{width}}  {finding.status:14}  ", printable(finding.note)))
     if as_json:
         click.echo(json.dumps(_as_json(registry, chosen, name, results), ensure_ascii=False, indent=1))
     failed = [check.name for check, finding, _ in results if finding.status == "failed"]
-    talk(f"{chosen} {name}: {len(results)} checks, {len(failed)} failed{_listed(failed)}")
+    unseen = sum(finding.status == "not applicable" for _, finding, _ in results)
+    said = f", {unseen} not applicable: read why" if unseen else ""
+    talk(f"{chosen} {name}: {len(results)} checks, {len(failed)} failed{_listed(failed)}{said}")
     return 1 if failed else 0
 
 
 def _listed(names: Sequence[str]) -> str:
     return f" ({', '.join(names)})" if names else ""
+
+
+def _row(head: str, note: str) -> str:
+    """One line for programs; for a terminal, a note as a column as wide as there is room."""
+    room = shutil.get_terminal_size().columns - len(head)
+    if not sys.stdout.isatty() or room < _NARROWEST:
+        return f"{head}{note}".rstrip()
+    return head + f"\n{' ' * len(head)}".join(textwrap.wrap(note, room))
 
 
 def _kind(registry: Registry, name: str, kind: str | None) -> str:

@@ -94,7 +94,8 @@ def documented(bench: Bench, folder: Path) -> Finding:
     faults += [f"{where} names '{name}', which is no param" for where, name in _dangling(spec)]
     if faults:
         raise Broken("; ".join(faults))
-    return passed(f"version {spec.version}, {len(spec.params.model_fields)} params")
+    params = len(spec.params.model_fields)
+    return passed(f"version {spec.version}, {params or 'no'} param{'' if params == 1 else 's'}")
 
 
 def _dangling(spec: Spec) -> list[tuple[str, str]]:

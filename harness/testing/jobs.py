@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import numpy as np
 
 from harness.errors import StageError
 from harness.specs import Arrays, BuildRequest, CompressRequest, Params, load_object
+from harness.stages.checks import checked_facts
 
 
 def params_of(described: Any) -> Params:
@@ -30,7 +30,7 @@ def describe(params: Params) -> dict[str, Any]:
 
 def build(job: dict[str, Any]) -> dict[str, Any]:
     """`Student.build` into the empty folder `out`; its facts, as text where JSON cannot say them."""
-    facts = load_object(job["student"])().build(
+    facts = _made(job["student"], "build")(
         BuildRequest(
             out=Path(job["out"]),
             head=job["head"],
@@ -43,7 +43,7 @@ def build(job: dict[str, Any]) -> dict[str, Any]:
             texts=lambda: _texts(job, "build"),
         )
     )
-    return checked(facts)
+    return checked(job["student"], facts)
 
 
 def compress(job: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def compress(job: dict[str, Any]) -> dict[str, Any]:
     params = params_of(job["params"])
     with np.load(job["arrays"], allow_pickle=False) as stored:
         batches, single = unpacked(stored, "batch"), unpacked(stored, "single")
-    facts = load_object(job["compressor"])().compress(
+    facts = _made(job["compressor"], "compress")(
         CompressRequest(
             source=source,
             out=Path(job["out"]),
@@ -65,18 +65,24 @@ def compress(job: dict[str, Any]) -> dict[str, Any]:
             texts=lambda: _texts(job, "compress"),
         )
     )
-    return checked(facts)
+    return checked(job["compressor"], facts)
 
 
-def checked(facts: Any) -> dict[str, Any]:
-    """{"facts"} where they are JSON, {"broken": why} where they are not."""
+def _made(factory: str, method: str) -> Any:
+    """A method of what a factory makes. StageError where there is none."""
+    work = load_object(factory)()
+    if not callable(found := getattr(work, method, None)):
+        msg = f"factory '{factory}' makes a {type(work).__name__}, which has no method `{method}`"
+        raise StageError(msg)
+    return found
+
+
+def checked(who: str, facts: Any) -> dict[str, Any]:
+    """{"facts"} where records can hold them, {"broken": why} where not."""
     try:
-        json.dumps(facts, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        return {"facts": {}, "broken": f"facts are no JSON: {error}"}
-    if not isinstance(facts, dict):
-        return {"facts": {}, "broken": f"facts are a {type(facts).__name__}, not a table"}
-    return {"facts": facts}
+        return {"facts": checked_facts(who, facts)}
+    except StageError as error:
+        return {"facts": {}, "broken": str(error)}
 
 
 def _texts(job: dict[str, Any], who: str) -> Iterator[str]:

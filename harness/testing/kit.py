@@ -40,7 +40,11 @@ def checks(
     entry = registry.entry(kind, name)
     module = importlib.import_module(MODULES[kind])
     bench = module.Bench(entry, registry, dict(params or {}))
-    return [Check(look.name, look.summary, guarded(_bound(look.run, bench))) for look in module.CHECKS]
+    packages = {
+        one.spec.factory.partition(":")[0].partition(".")[0] for kind in registry.components.values() for one in kind
+    }
+    own = packages - {"harness"}
+    return [Check(look.name, look.summary, guarded(_bound(look.run, bench), own)) for look in module.CHECKS]
 
 
 @functools.cache

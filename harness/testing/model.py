@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, raised_at
+from harness.plain import plain
 
 Status = Literal["passed", "failed", "declared", "not applicable"]
+_LONGEST = 600  # characters of a note about what failed
 
 
 @dataclass(frozen=True)
@@ -47,19 +49,25 @@ def declared(note: str) -> Finding:
     return Finding("declared", note)
 
 
-def guarded(look: Callable[[Path], Finding]) -> Callable[[Path], Finding]:
-    """`look`, with whatever it raises as a finding."""
+def told(error: Exception, packages: Container[str]) -> str:
+    """What an error says, and the last line of these packages that it came through."""
+    at = raised_at(error, packages) if not isinstance(error, HarnessError) else ""
+    return f"{type(error).__name__}: {error}{f' ({at})' if at else ''}"
+
+
+def guarded(look: Callable[[Path], Finding], packages: Container[str]) -> Callable[[Path], Finding]:
+    """`look`, with whatever it raises as a finding; `packages` are the plugins', whose lines are named."""
 
     def run(folder: Path) -> Finding:
         try:
             return look(folder)
         except NotApplicable as reason:
-            return Finding("not applicable", str(reason))
+            return Finding("not applicable", plain(reason, _LONGEST))
         except Broken as fault:
-            return Finding("failed", str(fault))
+            return Finding("failed", plain(fault, _LONGEST))
         except HarnessError as error:
-            return Finding("failed", f"{type(error).__name__}: {error}")
+            return Finding("failed", plain(told(error, packages), _LONGEST))
         except Exception as error:  # a plugin may raise anything; the check that met it says so
-            return Finding("failed", f"raised {type(error).__name__}: {error}")
+            return Finding("failed", plain(f"raised {told(error, packages)}", _LONGEST))
 
     return run

@@ -102,7 +102,7 @@ class Sandbox:
         folder.mkdir()
         before, start = self._files(), time.monotonic()
         pid = self._start({"function": function, "job": dict(job), "folder": str(folder)})
-        killed = self._wait(pid, start + TIMEOUT_S, kill_when)
+        killed = self._wait(pid, start + TIMEOUT_S, kill_when, function.rpartition(":")[2])
         ended = self._read(TIMEOUT_S)
         processes = self._survivors()
         reply = self._reply(folder, ended, killed)
@@ -140,8 +140,8 @@ class Sandbox:
             del _SANDBOXES[seed]
         return f"the process that imports it {'hung' if code is None else f'ended with {_ending(code)}'}: {words}"
 
-    def _wait(self, pid: int, deadline: float, kill_when: Path | None) -> bool:
-        """Until the job has ended; was it killed as asked?"""
+    def _wait(self, pid: int, deadline: float, kill_when: Path | None, work: str) -> bool:
+        """Until the job has ended; was it killed as asked? Broken where `work` takes too long."""
         while not select.select([self._lines[1]], [], [], _POLL_S)[0]:
             if kill_when is not None and any(path.is_file() for path in kill_when.rglob("*")):
                 _kill(pid)
@@ -149,7 +149,7 @@ class Sandbox:
             if time.monotonic() > deadline:
                 _kill(pid)
                 self._read(TIMEOUT_S)
-                msg = f"it was still at work after {TIMEOUT_S:.0f} s, on a toy"
+                msg = f"`{work}` was still at work after {TIMEOUT_S:.0f} s, on a toy; its process was ended"
                 raise Broken(msg)
         return False
 

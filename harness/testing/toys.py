@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from harness.artifacts import Artifact, read_artifact
+from harness.errors import choices
 from harness.inference import Answerer, load_answerer
 from harness.plugins import Registry
 from harness.specs import Arrays, CompressorSpec, Head, Params, Spec, StudentSpec, Task
@@ -100,7 +101,12 @@ class Toys:
                 if spec.supports(read_artifact(source).student, head) is None:
                     return self.compressed(entry.full_name, source).folder
         msg = f"no installed component makes a toy of the format '{format_}' for the head '{head}'"
-        raise NotApplicable(msg)
+        raise NotApplicable(msg if format_ in self._formats() else f"{msg}. Formats: {choices(self._formats())}")
+
+    def _formats(self) -> set[str]:
+        """All that students build and compressors produce."""
+        students, compressors = (self.registry.components.get(kind, ()) for kind in ("student", "compressor"))
+        return {one.spec.format for one in students} | {one.spec.produces for one in compressors}  # type: ignore[attr-defined]
 
     def compressed(self, name: str, source: Path, params: Params | None = None) -> Made:
         """What a compressor makes of a toy; params: its defaults. Broken where that fails."""

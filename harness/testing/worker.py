@@ -10,11 +10,11 @@ import json
 import os
 import sys
 import threading
-import traceback
 from pathlib import Path
 from typing import Any
 
 from harness.lifeline import die_with_parent
+from harness.testing.model import told
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Audit event → how many paths it begins with; where the descriptor stands of a folder that they are relative to.
@@ -28,7 +28,6 @@ _CHANGES = {
     "os.truncate": (1, None),
 }
 _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
-_LINES = 6  # of a traceback's end
 
 
 def main() -> None:
@@ -44,12 +43,12 @@ def main() -> None:
 
 def serve(request: dict[str, Any]) -> Any:
     """{pid} when the job has started, {code} when it has ended; or {error} where its modules cannot be imported."""
-    try:
-        for name in [request["function"], *request["job"].get("imports", ())]:
+    for name in [request["function"], *request["job"].get("imports", ())]:
+        try:
             importlib.import_module(name.partition(":")[0])
-    except Exception as error:
-        yield {"error": f"{type(error).__name__} at import: {error}"}
-        return
+        except Exception as error:
+            yield {"error": f"'{name}' cannot be imported: {told(error, _packages(request))}"}
+            return
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -74,19 +73,16 @@ def _child(request: dict[str, Any], parent: int) -> None:
         text = json.dumps(reply)
     except Exception as error:
         watch.stop()
-        text = json.dumps({"error": _told(error)})
+        text = json.dumps({"error": told(error, _packages(request))})
     (folder / "reply.part").write_text(text, encoding="utf-8")
     (folder / "reply.part").rename(folder / "reply.json")
     sys.stdout.flush()
     os._exit(0)
 
 
-def _told(error: Exception) -> str:
-    from harness.errors import HarnessError
-
-    if isinstance(error, HarnessError):
-        return f"{type(error).__name__}: {error}"
-    return "".join(traceback.format_exception(error)[-_LINES:]).strip()[-600:]
+def _packages(request: dict[str, Any]) -> set[str]:
+    """Those that hold the plugins' work."""
+    return {name.partition(":")[0].partition(".")[0] for name in request["job"].get("imports", ())}
 
 
 class Watch:
