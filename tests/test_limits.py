@@ -7,6 +7,7 @@ import mmap
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import suite_helpers as helpers
@@ -119,6 +120,9 @@ def test_what_was_trained_is_kept_and_the_staged_result_is_not(store):
         executor.close()
     assert event.kind == "failed"
     assert event.reason.startswith("stopped after 0.02 min (limits.prepare.minutes = 0.02)")
+    log = Path(event.log).read_text()
+    assert "most recent call first" in log, "the reason sends people to the log to see what took so long"
+    assert "toy" in log
     assert (store.scratch / hopeless.key / "state").exists()
     assert list(store.staging.iterdir()) == []
     assert store.entry(hopeless.key) is None

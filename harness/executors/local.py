@@ -25,7 +25,7 @@ from harness.executors import Event
 from harness.executors.inputs import State, difference, state_of
 from harness.executors.processes import MARK, end, end_marked
 from harness.executors.running import stage_environment
-from harness.executors.stops import ended, over_limit, over_log, trim
+from harness.executors.stops import SHOW, SHOW_S, ended, over_limit, over_log, trim
 from harness.keys import Stage
 from harness.limits import Limits
 from harness.store import Store
@@ -152,7 +152,10 @@ class LocalExecutor:
             reason = over_limit(stage, self.limits, now - worker.attempt.started, pid) or over_log(
                 stage, worker.attempt.log
             )
-            events += [self._fail(worker, reason)] if reason else []
+            if reason:
+                worker.process.send_signal(SHOW)
+                time.sleep(SHOW_S)
+                events.append(self._fail(worker, reason))
         return events
 
     def _hear(self, worker: _Worker) -> list[Event]:

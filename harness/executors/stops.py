@@ -11,6 +11,8 @@ from harness.keys import Stage
 from harness.limits import Limits
 from harness.plain import plain
 
+SHOW = signal.SIGUSR2  # on which a worker writes into the stage's log what its threads are doing
+SHOW_S = 0.1  # that it takes at most
 LOG_MOST = 64 * 2**20  # bytes that a stage may print
 LOG_KEPT = 2**20  # of a long log: so many from its beginning and from its end
 _TAIL = 4096

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from harness.executors.processes import adopt_orphans, offer_to_the_kernel
 from harness.executors.running import run_stage
+from harness.executors.stops import SHOW
 from harness.keys import stage_from_json
 from harness.lifeline import die_with_parent
 from harness.plugins import Registry, load_registry
@@ -58,9 +59,11 @@ def _logging_to(path: Path) -> Iterator[None]:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         faulthandler.enable(file.fileno())
+        faulthandler.register(SHOW, file.fileno())
         try:
             yield
         finally:
+            faulthandler.unregister(SHOW)
             faulthandler.disable()
             with contextlib.suppress(ValueError, OSError, AttributeError):  # a plugin may have closed or replaced them
                 sys.stdout.flush()
