@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 import record_helpers
 import report_fakes as fakes
+from conftest import Project
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_fakes import change, entity_records, part, tables
 from suite_helpers import GOOD, parse
 
 from harness.errors import SuiteError
-from harness.records import check, packed, read_confidence
+from harness.records import check, packed, read_confidence, read_records, read_samples
 from harness.records.confidence import STEPS, recorded_confidence
 from harness.reports import json_report, render, summarise
 from harness.reports.answers import judge
@@ -288,6 +290,67 @@ def test_names_of_others_stay_names():
 
 def test_random_weights_break_nothing():
     assert TITLE not in render(summarised(records(mode="random")))
+
+
+# -------------------------------------------------------------------------------------------------------------- a run
+
+SUITE = """
+schema = 1
+[suite]
+name = "flips"
+anchor = { model = "teacher", compress = "none" }
+[task]
+use = "sentiment"
+source = "bundled:harness_sentiment/data/sample"
+max_length = 32
+[models.teacher]
+use = "lstm"
+hidden_size = 16
+embedding_size = 16
+vocab_size = 300
+train = { distil = "finetune", learning_rate = 1e-2, epochs = 1, batch_size = 64 }
+[chains]
+int8 = ["torch-int8"]
+[matrix]
+compress = ["none", "int8"]
+[measure]
+speed = false
+[report]
+sections = ["broken", "waterfall"]
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    made = Project(tmp_path_factory.mktemp("flips"))
+    made.write(SUITE, "flips.toml")
+    made.harness("run", "flips.toml")
+    return made
+
+
+def test_a_run_records_how_sure_answers_are(ran):
+    found = read_records(ran.folder / "reports/flips.records.jsonl")
+    for cell in found.cells:
+        sure = read_confidence(cell["quality"])
+        samples = read_samples(cell["quality"]["samples"])
+        right = samples[:, 0] == samples[:, 1]
+        assert sure[right] == pytest.approx(np.exp(-samples[right, 2]), abs=1e-4)  # the loss is of the same class
+        assert (sure >= 1 / 3 - 1e-4).all()
+    assert "ECE, %" in (ran.folder / "reports/flips.md").read_text(encoding="utf-8")
+
+
+def test_an_example_is_shown_by_the_id_that_reports_name(ran):
+    found = read_records(ran.folder / "reports/flips.records.jsonl")
+    (data,) = (data for data in found.run["task"]["data"] if "ids" in data)
+    cell = next(cell for cell in found.cells if cell["axes"]["compress"] == "int8")
+    words = ("predict", "flips.toml", "--only", "compress=int8", "--example", data["ids"][3])
+    answer = json.loads(ran.harness(*words, "--json").out)
+    gold, said = read_samples(cell["quality"]["samples"])[3, :2].astype(int)
+    assert answer["id"] == data["ids"][3]
+    assert (answer["truth"]["label"], answer["label"]) == (data["labels"][gold], data["labels"][said])
+    assert f"{data['ids'][3]}, as labelled: " in ran.harness(*words).out
+    assert "not among the" in ran.harness(*words[:-1], "nobody", code=2).err
+    assert "--example asks about" in ran.harness(*words, "--text", "x", code=2).err
 
 
 # ----------------------------------------------------------------------------------------------------------- the suite

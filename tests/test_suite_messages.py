@@ -175,7 +175,7 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
         ("[measure]", "[report]\ncolumns = 'size'\n[measure]", "report.columns: expected a list, got 'size' (string). "
          'Write ["size"]'),
         ("[measure]", "[report]\nfigures = ['los']\n[measure]", "report.figures[0]: 'los' is not a figure. "
-         "Did you mean 'loss'? Known: 'epochs', 'loss', 'time'"),
+         "Did you mean 'loss'? Known: 'epochs', 'front', 'loss', 'time'"),
         ("[measure]", "[report]\nfigures = ['time', 'time']\n[measure]", "report.figures[1]: 'time' is named twice"),
         ("[measure]", "[report]\nmatrix = { rows = 'model' }\n[measure]", "report.matrix.columns: required key is missing"),
         ("[measure]", "[report]\nmatrix = { rows = 'model', columns = [] }\n[measure]", "report.matrix.columns: "

@@ -6,20 +6,23 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import click
 
-from harness.cli.common import Opened, open_store, open_suite, suite_options
+from harness.cli.common import open_store, open_suite, suite_options
 from harness.cli.marking import Entity, brat, marked
+from harness.data import read_examples
 from harness.errors import HarnessError, NothingSelected, SuiteError, printable
-from harness.plan import Weights
-from harness.specs import Facts, Head
-from harness.suite import Cell, bind
+from harness.plan import CellPlan, Plan, Weights
+from harness.specs import AHEAD, Example, Facts, Head
+from harness.suite import bind
 
-Fields = dict[str, str]  # of one example, without its id
+Fields = dict[str, Any]  # what is shown of one example, beside its answer
 Format = Literal["text", "json", "brat"]
 _ENTITIES: frozenset[Head] = frozenset({"token", "nested-token"})  # heads whose answers may hold entities
+_TEXTS = ("text", "question", "context")
+TRUTH = "truth"  # what the data say of a test example
 AROUND = 200  # characters of the context shown on either side of an answer
 
 
@@ -29,12 +32,16 @@ AROUND = 200  # characters of the context shown on either side of an answer
 Examples:
   harness predict suites/quickstart.toml --only model=lstm-kd,compress=onnx-int8 --text "Отличное платье"
   cat reviews.txt | harness predict suites/quickstart.toml --only model=lstm-kd --json
+  harness predict suites/quickstart.toml --only model=lstm-kd,compress=onnx-int8 --example test:test-882
   harness predict suites/reading.toml --question "Где живёт Анна?" --context "Анна живёт в Твери."
   cat questions.jsonl | harness predict suites/reading.toml --json
   cat sentences.txt | harness predict suites/conll2003-critical.toml --format brat --out annotated""",
 )
 @suite_options
 @click.option("--text", "texts", multiple=True, help="A text to answer; without it, one text per line of stdin.")
+@click.option(
+    "--example", "ids", multiple=True, help="The id of a test example, as reports name it: its text is shown."
+)
 @click.option("--question", help="A question, with its --context; without it, JSON lines of both on stdin.")
 @click.option("--context", help="The text in which the answer is looked for.")
 @click.option(
@@ -58,6 +65,7 @@ def command(
     rehearse: bool,
     weights: Weights,
     texts: tuple[str, ...],
+    ids: tuple[str, ...],
     question: str | None,
     context: str | None,
     wanted: Format,
@@ -70,34 +78,43 @@ def command(
     opened = open_suite(suite, only, overrides, rehearse=rehearse, weights=weights)
     head = opened.registry.task(opened.suite.task.use).head
     wanted = _format(wanted, as_json, out, head)
-    asked = _asked(head, texts, question, context)
+    if ids and (texts or question is not None or context is not None or wanted == "brat"):
+        msg = "--example asks about the suite's own test data, without --text, --question, --context and --format brat"
+        raise SuiteError(msg)
+    asked = iter(()) if ids else _asked(head, texts, question, context)
     if wanted == "brat":
         asked = _for_brat(asked, out)
-    cell, folder = _artifact(opened)
+    plan = opened.plan()
+    planned, folder = _artifact(plan, opened.command)
+    cell = planned.cell
+    typed = ((fields, {"id": str(number), **fields}) for number, fields in enumerate(asked))
+    examples = _examples(ids, plan, planned, opened.command) if ids else typed
     task = opened.registry.task(opened.suite.task.use).load(bind(opened.suite, cell)[0].params)
     answerer = load_answerer(folder, task, opened.registry, threads=1)
     if wanted == "text":
         click.echo(printable(f"answered by {cell.id}"), err=True)
-    answers = ((fields, answerer.answer_one({"id": str(number), **fields})) for number, fields in enumerate(asked))
+    answers = ((fields, answerer.answer_one(example)) for fields, example in examples)
     if wanted == "brat":
         _write_brat(answers, out)
         return 0
     show = _SHOW[head] if wanted == "text" else _as_json
     for fields, answer in answers:
         click.echo(show(fields, answer))
+        if TRUTH in fields and wanted == "text":
+            click.echo(printable(f"  {fields['id']}, as labelled: {json.dumps(fields[TRUTH], ensure_ascii=False)}"))
     return 0
 
 
-def _artifact(opened: Opened) -> tuple[Cell, Path]:
+def _artifact(plan: Plan, command: str) -> tuple[CellPlan, Path]:
     store = open_store()
-    for cell in opened.plan().cells:
+    for cell in plan.cells:
         if cell.artifact and store.entry(cell.artifact.key):
             problem = store.verify(cell.artifact.key)
             if problem:
                 msg = f"{cell.cell.id}: the stored artifact is damaged ({problem}); run the suite to make it again"
                 raise HarnessError(msg)
-            return cell.cell, store.path(cell.artifact)
-    msg = f"none of the selected cells has an artifact in the store; first: {opened.command}"
+            return cell, store.path(cell.artifact)
+    msg = f"none of the selected cells has an artifact in the store; first: {command}"
     raise NothingSelected(msg)
 
 
@@ -143,6 +160,27 @@ def _asked(head: Head, texts: tuple[str, ...], question: str | None, context: st
         msg = "this suite answers texts: give --text, or one text per line of stdin"
         raise SuiteError(msg)
     return ({"text": whole(text)} for text in texts or _lines())
+
+
+def _examples(ids: Sequence[str], plan: Plan, planned: CellPlan, command: str) -> Iterator[tuple[Fields, Example]]:
+    """What is shown of test examples, and the examples. SuiteError for an id that is not among them."""
+    store = open_store()
+    data = plan.stages[planned.score].inputs["data"] if planned.score else None
+    if data is None or not store.entry(data.key):
+        msg = f"{planned.cell.id}: its test data are not in the store; first: {command}"
+        raise NothingSelected(msg)
+    known = {example["id"]: example for example in read_examples(store.path(data))}
+    if unknown := [name for name in ids if name not in known]:
+        msg = f"--example {printable(unknown[0])}: not among the {len(known):,} test examples of {planned.cell.id}"
+        raise SuiteError(msg)
+    return ((_labelled(known[name]), known[name]) for name in ids)
+
+
+def _labelled(example: Example) -> Fields:
+    """Its texts as if somebody had typed them, and apart from them what the data say of it."""
+    texts = {name: example[name] for name in _TEXTS if name in example}
+    truth = {name: value for name, value in example.items() if name not in (*_TEXTS, "id", "words", AHEAD)}
+    return {"id": example["id"], **texts, TRUTH: truth}
 
 
 def _questions() -> Iterator[Fields]:

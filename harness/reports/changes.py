@@ -119,8 +119,9 @@ def _browse(found: Sequence[Broken], report: Report) -> Lines:
     ids = "The first of them, first seed, by the ids of the test data"
     kinds = ", with the true class: the answer before → the answer now" if any(f.gold for f in _all(found)) else ""
     command = str(report.run["command"]).replace("harness run ", "harness predict ", 1)
-    ask = f"{command} --only AXIS=VALUE,… --text …"
-    return [f"{ids}{kinds}. Texts are not in the record; a row's answer to one: {code(ask)}.", "", *lines]
+    ask = f"{command} --only AXIS=VALUE,… --example ID"
+    where = "Texts are not in the record; where the data are, this shows one with a row's answer"
+    return [f"{ids}{kinds}. {where}: {code(ask)}.", "", *lines]
 
 
 def _all(found: Sequence[Broken]) -> list[Flip]:
