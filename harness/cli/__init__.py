@@ -16,6 +16,7 @@ COMMANDS = {
     "explain": "Say for each stage of a cell whether it is in the store, and why not.",
     "report": "Write a suite's report again from its record.",
     "compare": "Say what differs between two records, and whether it is significant: for CI.",
+    "recommend": "Name the row to take: the fastest, smallest or best that meets your bars, and how sure that is.",
     "leaderboard": "Merge records of machines and people into tables that rank only what can be compared.",
     "schema": "Print the JSON Schema of records, or check records against it.",
     "predict": "Answer texts with the artifact of one cell.",

@@ -86,7 +86,7 @@ def _compared(before: str, after: str, limits: Limits) -> Comparison:
 
     paths = [find_record(name) for name in (before, after)]
     talk(f"comparing {paths[0]} with {paths[1]} …")
-    sides = [(name, _read(path)) for name, path in zip((before, after), paths, strict=True)]
+    sides = [(name, read_record(path)) for name, path in zip((before, after), paths, strict=True)]
     try:
         return compare(sides[0], sides[1], load_registry(), limits, _progress)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -101,7 +101,7 @@ def _progress(done: int, total: int) -> None:
         click.echo(f"\r\x1b[Krow {done + 1} of {total}" if done + 1 < total else "\r\x1b[K", nl=False, err=True)
 
 
-def _read(path: Path) -> Records:
+def read_record(path: Path) -> Records:
     """SuiteError for a file that is no record: bad input is 2 here, since 1 is a finding."""
     from harness.records import read_records
 
