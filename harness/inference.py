@@ -51,6 +51,11 @@ class Answerer:
         if missing:
             msg = f"the model gives {choices(outputs)}; the head '{self.artifact.head}' needs {choices(missing)}"
             raise StageError(msg)
+        for name in self.rules.outputs:
+            if (shape := np.shape(outputs[name]))[:1] != (len(windows),):
+                expected = f"expected a row for each of {len(windows)} windows"
+                msg = f"the model gives '{name}' of shape {list(shape)}, {expected}"
+                raise StageError(msg)
         return self.rules.read(windows, outputs)
 
     def answer(self, examples: Sequence[Example], windows: Sequence[Encoded], said: Sequence[Any]) -> list[Facts]:

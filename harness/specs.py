@@ -8,6 +8,7 @@ when the same params start to give another result.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.errors import PluginError
+from harness.errors import PluginError, did_you_mean
 from harness.limits import Limits
 
 if TYPE_CHECKING:
@@ -441,7 +442,11 @@ class Runtime(Protocol):
     """Loads artifacts of the declared formats."""
 
     def load(self, folder: Path, artifact: Mapping[str, Any], student: Student | None, threads: int) -> Session:
-        """`student` is the loaded factory for torch formats, None otherwise."""
+        """A session. `student` is the factory of the artifact's student where the format's name has 'torch' in it.
+
+        Else it is None. A format with a student's weights in a way of its own has a name
+        such as 'torch-int4': `harness.empty_model` makes the architecture, `harness.fill_model` puts tensors into it.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -500,5 +505,6 @@ def load_object(path: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        msg = f"'{path}' cannot be imported: {error}"
+        close = did_you_mean(attribute, dir(sys.modules[module])) if module in sys.modules else ""
+        msg = f"'{path}' cannot be imported: {error}{f'.{close}' if close else ''}"
         raise PluginError(msg) from error

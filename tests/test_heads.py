@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import StageError
+from harness.artifacts import Artifact
 from harness.data import Predictions, read_predictions, write_predictions
 from harness.heads import MASKED, rules
 from harness.heads.span import align, end_owners, start_owners
+from harness.inference import Answerer
 from harness.specs import Encoded, SpanOutput
 
 SPAN = rules("span")
@@ -54,6 +56,15 @@ def test_answers_that_are_no_numbers_are_refused():
     broken = np.full((1, one.length), np.nan, dtype=np.float32)
     with pytest.raises(StageError, match="not finite"):
         SPAN.read([one], {"start_logits": broken, "end_logits": broken})
+
+
+def test_rows_that_are_missing_are_counted():
+    artifact = Artifact(format="torch", student="any", head="sequence", labels=("a", "b"), max_length=8)
+    answerer = Answerer(artifact, None, None, None)
+    windows = [window([(0, 3)]), window([(0, 1)])]
+    with pytest.raises(StageError, match=r"'logits' of shape \[1, 2\], expected a row for each of 2 windows"):
+        answerer.read(windows, {"logits": np.zeros((1, 2), np.float32)})
+    assert len(answerer.read(windows, {"logits": np.zeros((2, 2), np.float32)})) == 2
 
 
 def test_windows_of_an_example_are_joined_and_survive_the_disk(tmp_path):

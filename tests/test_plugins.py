@@ -281,6 +281,8 @@ def test_hostile_params_are_described_harmlessly_or_named(monkeypatch):
 def test_an_import_string_that_leads_nowhere_names_itself():
     with pytest.raises(PluginError, match="'no.where:X' cannot be imported"):
         load_object("no.where:X")
+    with pytest.raises(PluginError, match=r"no attribute 'Parms'\. Did you mean 'Params'\?"):
+        load_object("harness.specs:Parms")
 
 
 @pytest.mark.parametrize("kind", KINDS)

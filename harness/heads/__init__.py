@@ -91,8 +91,8 @@ def classes(targets: np.ndarray) -> np.ndarray:
 
 
 def check_finite(windows: Sequence[Encoded], outputs: Sequence[Sequence[np.ndarray] | np.ndarray]) -> None:
-    """StageError unless every window got figures and all of them are numbers."""
-    counts = {len(output) for output in outputs}
-    if counts != {len(windows)} or not all(np.isfinite(said).all() for output in outputs for said in output):
-        msg = f"the model answered {max(counts)} of {len(windows)} windows, or with numbers that are not finite"
+    """StageError unless all figures of every window are numbers."""
+    bad = {at for output in outputs for at, said in enumerate(output) if not np.isfinite(said).all()}
+    if bad:
+        msg = f"the model answered {len(bad)} of {len(windows)} windows with numbers that are not finite"
         raise StageError(msg)
