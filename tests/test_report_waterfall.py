@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import report_fakes as fakes
+from conftest import Project
 from report_fakes import change, part, row, tables
+from scipy.special import softmax
 
+from harness.records import read_records, read_samples
+from harness.records.ensembles import together
 from harness.reports import json_report, markdown_files, render, summarise
 from harness.reports.figures import pictures
 from harness.reports.model import Absent
@@ -212,6 +217,66 @@ def test_the_waterfall_begins_at_the_best_of_several_teachers():
 def test_compressed_students_stand_for_themselves_where_no_other_row_does():
     report = summarised(without(of_several(records()), model="lstm-kd", compress="none"))
     assert {entry.row for entry in report.asked.taught} == {"lstm-kd · int8", "lstm-kd · onnx", "lstm-kd · onnx-int8"}
+
+
+def test_what_the_teachers_score_together_stands_beside_the_row():
+    samples = fakes.samples("teacher", "none", 1, 0.90)
+    together = {"teachers": ["teacher", "lstm"], "examples": "all of them", "samples": samples.tolist()}
+    report = summarised(change(of_several(records()), {"model": "lstm-kd", "compress": "none"}, ensemble=together))
+    (found,) = report.asked.together
+    assert found.score.value == pytest.approx(0.90)
+    assert found.difference.value == pytest.approx(row(report, "lstm-kd").quality["accuracy"].interval.value - 0.90)
+    assert found.difference.high < 0
+    assert ["lstm-kd", "teacher + lstm"] in [line[:2] for line in tables(part(render(report), TAUGHT))[1]]
+    assert "not in the record" in part(render(summarised(of_several(records()))), TAUGHT)
+
+
+def test_teachers_together_are_the_mean_of_their_probabilities():
+    logits = [np.array([[2.0, 0.0], [0.0, 900.0]]), np.array([[0.0, 1.0], [0.0, -900.0]], dtype=np.float32)]
+    mean = np.mean([softmax(values, axis=1) for values in logits], axis=0)
+    assert np.exp(together(logits)) == pytest.approx(mean)
+
+
+SUITE = """
+schema = 1
+[suite]
+name = "pair"
+anchor = { model = "first", compress = "none" }
+[task]
+use = "sentiment"
+source = "bundled:harness_sentiment/data/sample"
+max_length = 32
+[models.first]
+use = "ngram"
+train = { distil = "finetune", learning_rate = 1e-2, epochs = 6, batch_size = 32 }
+[models.second]
+use = "ngram"
+train = { distil = "finetune", learning_rate = 2e-2, epochs = 4, batch_size = 32 }
+[models.student]
+use = "ngram"
+train = { distil = "kd", teacher = ["first", "second"], learning_rate = 1e-2, epochs = 2, batch_size = 32 }
+[matrix]
+compress = ["none"]
+[measure]
+speed = false
+[report]
+sections = ["teachers"]
+"""
+
+
+def test_a_run_keeps_what_its_teachers_answer_together(tmp_path):
+    made = Project(tmp_path)
+    made.write(SUITE, "pair.toml")
+    made.harness("run", "pair.toml")
+    found = read_records(tmp_path / "reports/pair.records.jsonl")
+    kept = {cell["axes"]["model"]: cell["ensemble"] for cell in found.cells}
+    assert kept["first"] is kept["second"] is None
+    assert kept["student"]["teachers"] == ["first", "second"]
+    samples = {cell["axes"]["model"]: read_samples(cell["quality"]["samples"]) for cell in found.cells}
+    both = read_samples(kept["student"]["samples"])
+    right = -np.log((np.exp(-samples["first"][:, 2]) + np.exp(-samples["second"][:, 2])) / 2)
+    assert both[:, 2] == pytest.approx(right, abs=1e-5)  # the loss of mean probabilities
+    assert "first + second" in (tmp_path / "reports/pair.md").read_text(encoding="utf-8")
 
 
 def test_one_teacher_makes_no_section():

@@ -18,6 +18,7 @@ from harness.plan import CellPlan, Plan, suite_digest
 from harness.plugins import Registry
 from harness.records.confidence import recorded_confidence
 from harness.records.document import SCHEMA, Json, Records
+from harness.records.ensembles import ensemble
 from harness.records.samples import PLAIN, packed
 from harness.runner import Outcome
 from harness.specs import AHEAD
@@ -45,6 +46,9 @@ def make_records(
 ) -> Records:
     """Collect everything that the reports need; nothing is computed here."""
     cells = [_cell(planned, plan, store, outcomes, facts) for planned in plan.cells]
+    if "teachers" in plan.suite.sections:
+        for planned, cell in zip(plan.cells, cells, strict=True):
+            cell["ensemble"] = ensemble(planned, plan, store, registry)
     measured = {str(cell["measure"]) for cell in cells if cell["measure"]}
     measurements = {
         key: {"schema": SCHEMA, "kind": "measurement", "key": key, **read_json(store.path(Ref(key)) / "measure.json")}

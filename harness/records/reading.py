@@ -302,17 +302,24 @@ class _Whole:
         self.points.add(point)
         if cell["quality"]:
             self._quality(cell["quality"])
+        if cell.get("ensemble"):
+            self._shape(cell["ensemble"], "ensemble")
 
     def _quality(self, quality: Json) -> None:
-        digest, shape = quality["examples"], samples_shape(quality["samples"])
-        known = self.shapes.setdefault(digest, shape)
-        if shape != known:
-            self._refuse(f"cell: quality.samples: {shape} of the examples that another cell has {known} of")
+        digest, shape = quality["examples"], self._shape(quality, "quality")
         if "confidence" in quality and samples_shape(quality["confidence"])[0] != shape[0]:
             self._refuse(f"cell: quality.confidence: of other than the {shape[0]} examples of its samples")
         wanted, bits = self.items.get(digest), 4 * len(quality.get("found") or "")
         if "found" in quality and wanted is not None and not wanted <= bits < wanted + 8:
             self._refuse(f"cell: quality.found: {bits} bits for {wanted} critical spans")
+
+    def _shape(self, scored: Json, place: str) -> tuple[int, int]:
+        """(examples, figures), the same for all that was scored on the same examples."""
+        shape = samples_shape(scored["samples"])
+        known = self.shapes.setdefault(scored["examples"], shape)
+        if shape != known:
+            self._refuse(f"cell: {place}.samples: {shape} of the examples that another cell has {known} of")
+        return shape
 
     @staticmethod
     def _refuse(text: str) -> None:

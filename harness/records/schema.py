@@ -562,6 +562,16 @@ class Quality(Part):
     )
 
 
+class Ensemble(Part):
+    """What the teachers of a step answer together: the mean of their probabilities."""
+
+    teachers: list[Name] = Field(description="Their models.")
+    examples: Key = Field(description="Digest of the ids that were scored, as in the run's task.data.")
+    samples: Annotated[Any, PlainValidator(check_samples, json_schema_input_type=list[list[Number]] | Packed)] = Field(
+        description="Figures per example, as of a cell's quality."
+    )
+
+
 class Sizes(Part):
     """Sizes of an artifact."""
 
@@ -679,6 +689,9 @@ class Cell(Line):
     retry: Text = Field(description="Command that runs this cell alone.")
     quality: Quality | None = Field(description="How it answered the test data; null: it was not scored.")
     dev: dict[Word, Number] | None = Field(default=None, description="Metric → value on dev; null: not judged.")
+    ensemble: Ensemble | None = Field(
+        default=None, description="Its teachers together; null: not several, or not kept."
+    )
     artifact: Artifact | None = Field(description="What it ships; null: it was not built.")
     predict: Predicted | None = Field(default=None, description="Answering the test data; null: it did not.")
     train: list[Trained] = Field(description="Training steps that were done, in order.")

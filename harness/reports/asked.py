@@ -10,7 +10,7 @@ from harness.records import Records
 from harness.reports import quality
 from harness.reports.broken import breakage
 from harness.reports.model import Absent, Asked, Breakage, Ranged, Row
-from harness.reports.waterfall import falls, taught
+from harness.reports.waterfall import falls, taught, together
 from harness.specs import Metric
 
 Json = dict[str, Any]
@@ -27,11 +27,13 @@ def asked(
 ) -> Asked:
     """`cells`: by the rows' labels. PluginError when the record's task is not installed."""
     wanted = records.run.get("report", {}).get("sections", ())
-    broken = Breakage()
-    if "broken" in wanted:
-        broken = breakage(records, rows, cells, metrics, quality.make_scorer(records, registry).metrics)
+    judged = records.run["mode"] != "random" and {"broken", "teachers"} & set(wanted)
+    scorer = quality.make_scorer(records, registry) if judged else None
     return Asked(
-        breakage=broken,
+        breakage=breakage(records, rows, cells, metrics, scorer.metrics)
+        if scorer and "broken" in wanted
+        else Breakage(),
         falls=falls(rows, cells, metrics[0], scores, faster) if "waterfall" in wanted else (),
         taught=taught(rows, cells, metrics[0], scores) if "teachers" in wanted else (),
+        together=together(rows, cells, metrics[0], scores, scorer) if scorer and "teachers" in wanted else (),
     )

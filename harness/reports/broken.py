@@ -43,8 +43,6 @@ def breakage(
 ) -> Breakage:
     """Every compressed row against its source and against the anchor. `cells`: by the rows' labels."""
     run = records.run
-    if run["mode"] == "random":
-        return Breakage()
     classes = answers.class_count(run, records.cells)
     judge = None if classes else answers.judge(metrics, score, records.cells)
     tested = [data for data in run["task"]["data"] if "test" in data["counts"]]

@@ -8,7 +8,18 @@ from harness.reports import format as fmt
 from harness.reports.broken import BINS
 from harness.reports.escape import code, markdown
 from harness.reports.model import Absent, Broken, Fall, FallStep, Flip, Report, Taught
-from harness.reports.tables import Content, Lines, Shown, bullets, figure, measured, metric_column, section, table
+from harness.reports.tables import (
+    Content,
+    Lines,
+    Shown,
+    bullets,
+    figure,
+    header,
+    measured,
+    metric_column,
+    section,
+    table,
+)
 
 WIDE = 5  # rows beside each other in a table of slices
 SMALL = 0.001  # p below it is shown as such
@@ -236,9 +247,26 @@ def teachers_section(report: Report) -> Lines:
         for entry, change in zip(found, changes, strict=True)
     ]
     beaten = bullets(_beats(row, found, higher) for row in dict.fromkeys(entry.row for entry in found))
-    note = "What the teachers answer together is no row: students learn from the mean of their outputs."
     lines = table(["row", "teacher", Shown(_delta(report)), "the row is"], rows, "llrl")
-    return section("Students of several teachers", beaten, lines, [note, ""] if lines else [])
+    return section("Students of several teachers", beaten, lines, _together(report) if lines else [])
+
+
+def _together(report: Report) -> Lines:
+    """What the teachers score as one answerer."""
+    found, metric = report.asked.together, report.primary
+    if not found:
+        return ["What the teachers score together is not in the record.", ""]
+    scores = metric_column([entry.score for entry in found], metric.unit)
+    changes = metric_column([entry.difference for entry in found], metric.unit, signed=True)
+    rows = [
+        [entry.row, " + ".join(entry.teachers), score, change]
+        for entry, score, change in zip(found, scores, changes, strict=True)
+    ]
+    headers = ["row", "teachers", header(metric.name, metric.unit, metric.higher_is_better), Shown(_delta(report))]
+    note = (
+        "Teachers together: the mean of their probabilities, each teacher's first seed; Δ: the row less them, paired."
+    )
+    return [note, "", *table(headers, rows, "llrr")]
 
 
 def _verdict(entry: Taught, higher_is_better: bool) -> Content:

@@ -387,12 +387,23 @@ class Taught:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Together:
+    """What the teachers of a row answer together: the mean of their probabilities, of each teacher's first seed."""
+
+    row: str
+    teachers: tuple[str, ...]
+    score: Ranged  # primary metric
+    difference: Ranged  # primary metric, row − ensemble, paired
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """What [report] sections asks for."""
 
     breakage: Breakage = Breakage()
     falls: tuple[Fall, ...] = ()
     taught: tuple[Taught, ...] = ()
+    together: tuple[Together, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

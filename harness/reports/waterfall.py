@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.reports import lineage, quality
 from harness.reports.lineage import Made
-from harness.reports.model import Absent, Fall, FallStep, Level, Ranged, Row, Taught
+from harness.reports.model import Absent, Fall, FallStep, Level, Ranged, Row, Taught, Together
 from harness.specs import Metric
 from harness.statistics import paired_difference
 
@@ -88,8 +88,7 @@ def taught(
     Compressed ones stand for themselves only where their model is no row uncompressed.
     """
     found = []
-    plain = lineage.uncompressed(rows)
-    for row in (row for row in rows if row in plain or not lineage.siblings(row, plain)):
+    for row in _uncovered(rows):
         several = [names for names in cells[row.label][0]["teachers"] if len(names) > 1]
         for name in dict.fromkeys(name for names in several for name in names):
             teacher = lineage.teacher(row, name, rows)
@@ -97,3 +96,26 @@ def taught(
                 difference = quality.compared(scores(row), scores(teacher), metric.name, paired_difference)
                 found.append(Taught(row=row.label, teacher=teacher.label, difference=difference))
     return tuple(found)
+
+
+def together(
+    rows: Sequence[Row], cells: Mapping[str, Sequence[Json]], metric: Metric, scores: Scores, scorer: quality.Scorer
+) -> tuple[Together, ...]:
+    """Every such row beside all its teachers at once, where the record holds what these answer together."""
+    found = []
+    for row in _uncovered(rows):
+        kept = [cell for cell in cells[row.label] if cell.get("ensemble")]
+        if kept:
+            ensemble = kept[0]["ensemble"]
+            scored = scorer.row([{"quality": ensemble, "axes": kept[0]["axes"]}])
+            score = quality.scores(scored, scored, [metric])[metric.name].interval
+            difference = quality.compared(scores(row), scored, metric.name, paired_difference)
+            names = tuple(ensemble["teachers"])
+            found.append(Together(row=row.label, teachers=names, score=score, difference=difference))
+    return tuple(found)
+
+
+def _uncovered(rows: Sequence[Row]) -> list[Row]:
+    """Uncompressed rows, and compressed ones whose model is no row uncompressed."""
+    plain = lineage.uncompressed(rows)
+    return [row for row in rows if row in plain or not lineage.siblings(row, plain)]
