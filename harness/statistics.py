@@ -274,17 +274,21 @@ def mean_draws(times: Sequence[float], resamples: int = RESAMPLES, seed: int = 0
     return Draws(float(values.mean()), values[_draws(len(values), resamples, seed, 3)].mean(axis=1))
 
 
-def unbeaten(gains: Sequence[np.ndarray]) -> np.ndarray:
-    """Who is on the Pareto front: truths [n, …] of n rows, from what each gains [n, …], more is better, by respect.
+def unbeaten(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Who is on the Pareto front of two gains [n, …] of n rows, more is better: truths [n, …], each column for itself.
 
-    A row is beaten by another that is no worse in any respect and better in one; rows that are equal in all of them do
-    not beat each other.
+    A row is beaten by another that is no worse in both and better in one; equals do not beat each other.
     """
-    found = np.ones(gains[0].shape, dtype=bool)
-    for at in range(len(found)):
-        no_worse = np.logical_and.reduce([gain >= gain[at] for gain in gains])
-        better = np.logical_or.reduce([gain > gain[at] for gain in gains])
-        found[at] = ~(no_worse & better).any(axis=0)
+    order = np.lexsort((-other, -one), axis=0)  # the best in the first gain in front, of equals the best in the second
+    first, second = np.take_along_axis(one, order, 0), np.take_along_axis(other, order, 0)
+    at = np.arange(len(one)).reshape(-1, *[1] * (one.ndim - 1))
+    begins = np.ones(first.shape, dtype=bool)  # of rows that are equal in the first
+    begins[1:] = first[1:] != first[:-1]
+    start = np.maximum.accumulate(np.where(begins, at, 0), axis=0)
+    highest = np.maximum.accumulate(second, axis=0)
+    ahead = np.where(start > 0, np.take_along_axis(highest, np.maximum(start - 1, 0), 0), -np.inf)
+    found = np.empty(first.shape, dtype=bool)
+    np.put_along_axis(found, order, (ahead < second) & (np.take_along_axis(second, start, 0) <= second), 0)
     return found
 
 

@@ -154,8 +154,8 @@ def test_nothing_meets_the_bars_says_which_excludes_what_and_the_nearest():
 def test_equals_are_told_apart_by_what_comes_next():
     allowed = np.ones((3, 2), dtype=bool)
     allowed[2, 1] = False
-    speed, quality = np.array([[2.0, 2.0], [2.0, 2.0], [9.0, 9.0]]), np.array([[0.1, 0.9], [0.2, 0.3], [0.0, 0.0]])
-    assert winners(allowed, [speed, quality]).T.tolist() == [[False, False, True], [True, False, False]]
+    speed, quality = np.array([[2.0, 2.0], [2.0, 2.0], [9.0, 9.0]]), np.array([[0.1, 0.3], [0.2, 0.9], [0.0, 0.0]])
+    assert winners(allowed, [speed, quality]).T.tolist() == [[False, False, True], [False, True, False]]
     assert not winners(np.zeros((3, 2), dtype=bool), [speed]).any()
 
 

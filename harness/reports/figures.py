@@ -381,7 +381,7 @@ def _front(report: Report, front: Front) -> Frontier:
     metric, short, rows = report.primary, _short_labels(report), {row.label: row for row in report.rows}
     found = [(one, rows[one.label], y) for one in front.rows if (y := _value(rows[one.label], metric))]
     fast = front.against == SPEED
-    title = f"{metric.name} against {front.against}: the front"
+    title = f"the front of {metric.name} and {front.against}"
     on = ", ".join(f"{one.label} {fmt.chance(one.probability)}" for one in front.rows if one.on)
     return Frontier(
         name=f"front-{front.against}",

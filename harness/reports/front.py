@@ -38,7 +38,7 @@ def front(rows: Sequence[Resampled], metric: Metric, against: str, confidence: f
     if not known:
         return Front(against=against, rows=())
     sign = 1 if metric.higher_is_better else -1
-    on = unbeaten([sign * stacked([q for _, q, _ in known]), stacked([gain for *_, gain in known])])  # [n, 1 + r]
+    on = unbeaten(sign * stacked([q for _, q, _ in known]), stacked([gain for *_, gain in known]))  # [n, 1 + r]
     return Front(
         against=against,
         rows=tuple(
