@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.statistics import Interval
+import numpy as np
+
+from harness.statistics import Interval, unbeaten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +35,13 @@ def front(places: Sequence[int | None], costs: Sequence[Cost | None]) -> list[bo
     """
     found = [False] * len(places)
     known = [(place, cost, at) for at, (place, cost) in enumerate(zip(places, costs, strict=True)) if place and cost]
-    ahead: list[tuple[int, Cost]] = []  # nobody behind a row beats it
-    for place, cost, at in sorted(known, key=lambda one: (one[0], -one[1].value)):
-        found[at] = not any(_beats(rival, (place, cost)) for rival in ahead)
-        ahead.append((place, cost))
+    if not known:
+        return found
+    known.sort(key=lambda one: (one[0], -one[1].value))
+    plainly = unbeaten(np.array([-float(place) for place, *_ in known]), np.array([cost.value for _, cost, _ in known]))
+    for number, (place, cost, at) in enumerate(known):
+        ahead = () if plainly[number] else known[:number]  # whom no figures beat nobody beats beyond doubt
+        found[at] = not any(_beats((p, c), (place, cost)) for p, c, _ in ahead)  # nor does anybody behind a row
     return found
 
 
