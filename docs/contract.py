@@ -11,9 +11,11 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import harness
 
 HERE = Path(__file__).parent
 CORE = HERE.parent / "harness"
@@ -37,6 +39,20 @@ HANDED = """\
 ## What components return and are handed
 
 In the order of the source; `Protocol`s are methods that an object needs, whatever its class.
+"""
+TYPES = """\
+## Words that types are written with
+
+| name | meaning |
+|---|---|
+"""
+HELPERS = """\
+## What else a plugin may use
+
+All of it with `from harness import …`; nothing else of the package is public.
+
+| name | what it is |
+|---|---|
 """
 
 
@@ -71,14 +87,50 @@ def page() -> str:
     hooks, specs = Source.read(CORE / "hookspecs.py"), Source.read(CORE / "specs.py")
     classes = specs.classes()
     own = {of: hook for hook in _hooks(hooks.tree) for of in [_yields(hook)]}
-    parts = [INTRO, DECLARED, *_class(specs, classes["Spec"], heading=False)]
+    parts = [INTRO, _table(TYPES, _types(specs)), DECLARED, *_class(specs, classes["Spec"], heading=False)]
     for name, hook in own.items():
         parts += [f"## `{hook.name}`\n", *_docstring(hook), *_class(specs, classes[name])]
     rest = [node for name, node in classes.items() if name not in {*own, "Spec", "Params"}]
     parts += [HANDED, *(part for node in rest for part in _class(specs, node))]
     executors = Source.read(CORE / "executors" / "__init__.py")
     parts += [part for node in executors.classes().values() for part in _class(executors, node)]
+    parts.append(_table(HELPERS, _helpers({*classes, *executors.classes(), "hookimpl"})))
     return _spaced(parts)
+
+
+def _types(source: Source) -> Iterator[Entry]:
+    """Names of plain types and values that are public, with the comment behind or before each."""
+    before: list[str] = []
+    for line in source.lines:
+        if line.startswith("#"):
+            before.append(line)
+            continue
+        found = re.match(r"(\w+) = (.+?)(  # .*)?$", line)
+        if found and found[1] in harness.__all__:
+            yield Entry(f"{found[1]} = {found[2]}", " ".join(_remarks([*before, found[3] or ""])))
+        before = []
+
+
+def _helpers(described: Container[str]) -> Iterator[Entry]:
+    """Public functions, classes and values that stand nowhere else on the page, the grouped ones together."""
+    for name in (name for name in harness._MODULES if name not in described):  # noqa: SLF001 - their order
+        thing = getattr(harness, name)
+        written = f"{name}{_arguments(thing)}" if inspect.isfunction(thing) else name
+        yield Entry(written, ", ".join(thing) if isinstance(thing, tuple) else inspect.getdoc(thing) or "")
+
+
+def _arguments(function: Callable[..., object]) -> str:
+    """Names and plain defaults: types would say little without their imports."""
+    plain = (bool, int, str, type(None))
+    told = [
+        one.replace(annotation=one.empty, default=one.default if isinstance(one.default, (*plain, type)) else ...)
+        for one in inspect.signature(function).parameters.values()
+    ]
+    return str(inspect.Signature(told)).replace("=Ellipsis", "=…")
+
+
+def _table(heading: str, entries: Iterable[Entry]) -> str:
+    return heading + "".join(f"| `{_cell(one.text)}` | {_cell(one.comment)} |\n" for one in entries)
 
 
 def _hooks(tree: ast.Module) -> Iterator[ast.FunctionDef]:
@@ -101,9 +153,7 @@ def _class(source: Source, node: ast.ClassDef, *, heading: bool = True) -> Itera
         yield from _docstring(node)
     fields = list(_fields(source, node))
     if fields:
-        yield "| field | meaning |\n|---|---|\n" + "".join(
-            f"| `{_cell(f.text)}` | {_cell(f.comment)} |\n" for f in fields
-        )
+        yield _table("| field | meaning |\n|---|---|\n", fields)
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
             yield f"```python\n{_signature(method)}\n```\n"

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from harness.reports.model import Report
     from harness.store import Store
 
+# The kind of output: a class of a text; of each word; of each word, once for every type (so that spans of different types
+# may nest; labels come in fives, O B I L U of each type); the place of an answer in a context.
 Head = Literal["sequence", "token", "nested-token", "span"]
-Role = Literal["train", "dev", "test", "transfer"]
+Role = Literal["train", "dev", "test", "transfer"]  # parts of a data set; `transfer`: unlabelled, for distillation
 Example = dict[str, Any]  # {"id": str, ...}: one JSON object, the fields are the task's own
 Arrays = dict[str, "np.ndarray"]  # named arrays, first axis = batch
 Facts = dict[str, Any]  # JSON: what a stage observed about its own work
@@ -241,14 +243,14 @@ class Task(Protocol):
     def input(self, example: Example) -> Any:
         """What an encoder reads.
 
-        Sequence: the text (str). Token: its words (list of str). Span: (question, context).
+        Sequence: the text (str). Token, nested token: its words (list of str). Span: (question, context).
         """
 
     def target(self, example: Example, labels: tuple[str, ...]) -> Any:
         """What a loss reads; None when the example is unlabelled.
 
-        Sequence: class id (int). Token: a class id per word, -100 for a word without one. Span: (begin, end) of the
-        answer in the context, characters, end exclusive.
+        Sequence: class id (int). Token: a class id per word, -100 for a word without one. Nested token: for each word a
+        class 0 … 4 (O B I L U) per type. Span: (begin, end) of the answer in the context, characters, end exclusive.
         """
 
     def samples(self, examples: Sequence[Example], outputs: Sequence[Any], labels: tuple[str, ...]) -> np.ndarray:
@@ -359,7 +361,7 @@ class Student(Protocol):
     def load(self, folder: Path, head: Head) -> torch.nn.Module:
         """The model in eval mode; `model(**arrays)` returns an object with the head's outputs.
 
-        Sequence: `logits` [B, C]. Token: `logits` [B, L, C]. Span: `start_logits` and `end_logits`, each [B, L].
+        Sequence: `logits` [B, C]. Token, nested token: `logits` [B, L, C]. Span: `start_logits`, `end_logits`, [B, L].
         """
 
 
@@ -367,8 +369,8 @@ class Student(Protocol):
 class Batch:
     """One training step as a distiller sees it.
 
-    Sequence: U = examples, C = classes. Token: U = words, C = classes. Span: U = 2 × windows (their starts, then their
-    ends), C = positions.
+    Sequence: U = examples, C = classes. Token: U = words, C = classes. Nested token: U = words × types, C = 5. Span:
+    U = 2 × windows (their starts, then their ends), C = positions.
     """
 
     logits: torch.Tensor  # student, [U, C], float32

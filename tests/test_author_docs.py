@@ -52,6 +52,13 @@ def test_the_contract_has_every_hook_with_its_fields(hook):
     assert own == set(re.findall(r"^\| `(\w+):", section, re.MULTILINE))
 
 
+def test_the_contract_has_every_public_name():
+    page = (DOCS / "contract.md").read_text(encoding="utf-8")
+    missing = [name for name in harness.__all__ if not re.search(rf"`[^`]*\b{name}\b", page)]
+    assert not missing
+    assert "| `empty_model(folder, head, **options)` |" in page
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_example_of_a_hook_yields_its_spec(hook):
     from inspect import cleandoc
