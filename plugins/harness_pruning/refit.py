@@ -8,6 +8,7 @@ https://arxiv.org/abs/1707.06168; for transformers: Kwon et al. 2022, https://ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -16,33 +17,40 @@ from torch import Tensor, nn
 from harness import Arrays
 from harness_pruning.layout import as_tensors, reading
 
+_ROWS = 1024  # tokens that are multiplied at once
 RIDGE = 1e-3  # of the inputs' mean square: few texts must not decide about directions that they do not show
 
 
-def second_moments(model: Any, names: Sequence[str], batches: Sequence[Arrays]) -> dict[str, Tensor]:
-    """E[x xᵀ] [inputs + 1, inputs + 1] float64 for each layer; batches hold one text each, so nothing is padding."""
-    layers = {name: reading(model, name) for name in names}
-    sums = {name: torch.zeros(n := layer.in_features + 1, n, dtype=torch.float64) for name, layer in layers.items()}
-    counts = dict.fromkeys(names, 0)
+class _Seen(Exception):
+    """What comes after the layer that is watched need not be computed."""
 
-    def look(name: str, values: Tensor) -> None:
-        flat = values.detach().flatten(0, -2)
-        rows = torch.cat([flat, flat.new_ones(len(flat), 1)], 1)
-        sums[name] += (rows.T @ rows).double()
-        counts[name] += len(rows)
 
-    hooks = [
-        layer.register_forward_pre_hook(lambda module, inputs, name=name: look(name, inputs[0]))
-        for name, layer in layers.items()
-    ]
+def second_moment(model: Any, name: str, batches: Sequence[Arrays]) -> Tensor:
+    """E[x xᵀ] [inputs + 1, inputs + 1] float64 of a layer; batches hold one text each, so nothing is padding."""
+    layer = reading(model, name)
+    total = torch.zeros(layer.in_features + 1, layer.in_features + 1, dtype=torch.float64)
+    rows: list[Tensor] = []
+
+    def look(values: Tensor) -> None:
+        flat = values.flatten(0, -2)
+        rows.append(torch.cat([flat, flat.new_ones(len(flat), 1)], 1))
+        raise _Seen
+
+    hook = layer.register_forward_pre_hook(lambda module, inputs: look(inputs[0]))
+    count = 0
     try:
         with torch.inference_mode():
             for arrays in batches:
-                model(**as_tensors(arrays))
+                with suppress(_Seen):
+                    model(**as_tensors(arrays))
+                if sum(map(len, rows)) >= _ROWS or arrays is batches[-1]:
+                    seen = torch.cat(rows)
+                    total += (seen.T @ seen).double()
+                    count += len(seen)
+                    rows.clear()
     finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: total / max(1, counts[name]) for name, total in sums.items()}
+        hook.remove()
+    return total / max(1, count)
 
 
 def refitted(layer: nn.Linear, keep: Sequence[int], moment: Tensor) -> tuple[Tensor, Tensor]:

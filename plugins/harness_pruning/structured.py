@@ -11,8 +11,8 @@ from torch import Tensor
 from harness import Arrays, CompressRequest, Facts, parameter_facts, save_pretrained
 from harness_pruning.choosing import chosen
 from harness_pruning.importance import importance
-from harness_pruning.layout import Part, Site, cut, reading, sites
-from harness_pruning.refit import refitted, second_moments
+from harness_pruning.layout import Part, Site, channels, cut, reading, sites
+from harness_pruning.refit import refitted, second_moment
 
 _WORDS: dict[Part, str] = {"heads": "heads", "ffn": "neurons"}
 
@@ -68,14 +68,12 @@ def remove(model: Any, found: Sequence[Site], kept: Sequence[Sequence[int]], tex
     cuts = [(site, keep) for site, keep in zip(found, kept, strict=True) if len(keep) < site.groups]
     for site, keep in cuts:
         # One layer after the other, so that each is fitted to what really reaches it, and to what it gave of that.
-        moment = None if texts is None else second_moments(model, [site.reader], texts)[site.reader]
+        moment = None if texts is None else second_moment(model, site.reader, texts)
         shrink(model, site, keep, moment)
 
 
 def shrink(model: Any, site: Site, keep: Sequence[int], moment: Tensor | None) -> None:
     """Leave one layer only these groups."""
-    from harness_pruning.layout import channels
-
     fitted = None if moment is None else refitted(reading(model, site.reader), channels(site, keep), moment)
     cut(model, site, keep)
     if fitted is not None:
