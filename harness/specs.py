@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from harness.reports.model import Report
     from harness.store import Store
 
-# The kind of output: a class of a text; of each word; of each word, once for every type (so that spans of different types
-# may nest; labels come in fives, O B I L U of each type); the place of an answer in a context.
+# The kind of output: a class of a text; of each word; of each word, once for every type (so that spans of different
+# types may nest; labels come in fives, O B I L U of each type); the place of an answer in a context.
 Head = Literal["sequence", "token", "nested-token", "span"]
 Role = Literal["train", "dev", "test", "transfer"]  # parts of a data set; `transfer`: unlabelled, for distillation
 Example = dict[str, Any]  # {"id": str, ...}: one JSON object, the fields are the task's own
