@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import IO, Literal
 
 from harness.executors import Event, Executor
+from harness.frontier import Frontier
 from harness.keys import Stage
 from harness.plain import plain, plain_lines
 from harness.plan import Plan
@@ -43,70 +44,74 @@ class Runner:
     fail_fast: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     _running: dict[str, contextlib.ExitStack] = field(default_factory=dict)
-    _elsewhere: set[str] = field(default_factory=set)  # claimed by another run
+    _elsewhere: bool = False  # does another run have what could start now?
     _suspects: set[str] = field(default_factory=set)  # had an input in common while somebody changed it
     _alone: set[str] = field(default_factory=set)  # those of them that run again while nothing else does
+    _failed: str = ""  # the first stage that did
+
+    def __post_init__(self) -> None:
+        self._front = Frontier(self.plan.stages, self._usable)
 
     def run(self) -> Mapping[str, Outcome]:
         """Run to the end; every stage of the plan has an outcome afterwards."""
         self.store.create()
         for key in self.store.sound(list(self.plan.stages)):
             self._finish(key, Outcome(status="cached"))
+        self._failed = next((key for key, outcome in self.outcomes.items() if outcome.status == "failed"), "")
+        for key in self.plan.stages:
+            if key not in self.outcomes:
+                self._wait(key)
         with self._machine() as machine:
             while len(self.outcomes) < len(self.plan.stages):
-                self._give_up_on_dependents()
+                self._give_up()
                 self._submit_ready(machine)
                 if self._running or self._elsewhere:
                     for event in self.executor.wait(_POLL):
                         self.handle(event)
-                elif not any(self._is_ready(stage) for stage in self._waiting()) and self._waiting():
-                    msg = f"no stage can start, yet these wait: {[stage.label for stage in self._waiting()]}"
+                elif (waiting := [*self._front]) and not any(all(map(self._usable, one.needs)) for one in waiting):
+                    msg = f"no stage can start, yet these wait: {[stage.label for stage in waiting]}"
                     raise RuntimeError(msg)
         return self.outcomes
-
-    def _waiting(self) -> list[Stage]:
-        return [s for k, s in self.plan.stages.items() if k not in self.outcomes and k not in self._running]
-
-    def _is_ready(self, stage: Stage) -> bool:
-        return all(self._usable(key) for key in stage.needs)
 
     def _usable(self, key: str) -> bool:
         outcome = self.outcomes.get(key)
         return outcome is not None and outcome.status in ("cached", "ok")
 
     def _submit_ready(self, machine: _MachineLock) -> None:
-        self._elsewhere.clear()
-        waiting = self._waiting()
-        shared = [stage for stage in waiting if not stage.exclusive]
+        self._elsewhere = False
         if not self._running:
             machine.release()
-        if shared or self._running:
-            ready = [stage for stage in shared if self._is_ready(stage)]
-        else:
-            ready = [stage for stage in waiting if self._is_ready(stage)][:1]  # measured alone, after all the rest
-        for stage in ready:
-            if len(self._running) >= self.executor.capacity or self._suspects & self._running.keys():
-                return
+        alone = not self._running and not self._front.waits(exclusive=False)  # measured alone, after all the rest
+        later = []
+        while self._has_room() and (stage := self._front.next(exclusive=alone)):
             if stage.key in self._suspects and self._running:
-                continue
-            if not machine.hold(exclusive=stage.exclusive):
-                self._elsewhere.add(stage.key)
-                continue
-            self._start(stage)
+                later.append(stage.key)
+            elif not machine.hold(exclusive=alone) or not self._start(stage):
+                self._elsewhere = True
+                later.append(stage.key)
+            if alone or machine.mode == fcntl.LOCK_UN:
+                break
+        for key in later:
+            self._front.add(key)
 
-    def _start(self, stage: Stage) -> None:
+    def _has_room(self) -> bool:
+        return len(self._running) < self.executor.capacity and not self._suspects & self._running.keys()
+
+    def _start(self, stage: Stage) -> bool:
+        """False: another run is at it."""
         held = contextlib.ExitStack()
         if not held.enter_context(self.store.claim(stage.key)):
             held.close()
-            self._elsewhere.add(stage.key)
-            return
+            return False
         if self.store.entry(stage.key):  # another run was faster
             held.close()
             self._finish(stage.key, Outcome(status="cached"))
-            return
+            return True
+        self._front.remove(stage.key)
         self._running[stage.key] = held
         self.observe("started", stage, Event(kind="started", key=stage.key))
         self.executor.submit(stage)
+        return True
 
     def handle(self, event: Event) -> None:
         """Take note of what an executor says of a stage: what `wait` returned, or progress before it returns."""
@@ -116,6 +121,7 @@ class Runner:
             return
         self._running.pop(event.key).close()
         if self._again(event):
+            self._wait(event.key)
             return
         status: Status = "ok" if event.kind == "done" else "failed"
         code = event.exit_code if status == "failed" else 0
@@ -131,7 +137,8 @@ class Runner:
         """
         for key in event.damaged:
             self.store.discard(key)
-            self.outcomes.pop(key, None)
+            if self.outcomes.pop(key, None):
+                self._wait(key)
         readers = {key for key in self._running if set(event.damaged) & set(self.plan.stages[key].needs)}
         if readers:
             self._suspects |= {event.key, *readers}
@@ -140,19 +147,36 @@ class Runner:
         self._alone.add(event.key)
         return True
 
+    def _wait(self, key: str) -> None:
+        """Until what it needs is there, which may be lost already."""
+        lost = next((need for need in self.plan.stages[key].needs if self._is_lost(need)), None)
+        if lost:
+            self._finish(key, Outcome(status="not run", reason=f"because of: {self._root(lost)}"))
+        else:
+            self._front.add(key)
+
+    def _is_lost(self, key: str) -> bool:
+        return key in self.outcomes and not self._usable(key)
+
     def _finish(self, key: str, outcome: Outcome) -> None:
         self.outcomes[key] = outcome
         self.observe("finished", self.plan.stages[key], outcome)
+        self._front.remove(key)
+        if self._usable(key):
+            self._front.made(key)
+            return
+        self._failed = self._failed or (key if outcome.status == "failed" else "")
+        for reader in self._front.readers(key):
+            self._wait(reader)
 
-    def _give_up_on_dependents(self) -> None:
-        """Inputs come first in the plan, so one pass reaches everything that can no longer run."""
-        failed = [k for k, outcome in self.outcomes.items() if outcome.status == "failed"]
-        for stage in self._waiting():
-            lost = next((key for key in stage.needs if key in self.outcomes and not self._usable(key)), None)
-            if lost:
-                self._finish(stage.key, Outcome(status="not run", reason=f"because of: {self._root(lost)}"))
-            elif failed and self.fail_fast:
-                self._finish(stage.key, Outcome(status="not run", reason=f"--fail-fast after: {self._root(failed[0])}"))
+    def _give_up(self) -> None:
+        """After the first failure, where that is wished for."""
+        if not (self.fail_fast and self._failed):
+            return
+        for stage in self._front:
+            if stage.key not in self.outcomes:  # nor lost with one before it
+                reason = f"--fail-fast after: {self._root(self._failed)}"
+                self._finish(stage.key, Outcome(status="not run", reason=reason))
 
     def _root(self, key: str) -> str:
         outcome = self.outcomes[key]

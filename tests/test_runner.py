@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.executors import Event
+from harness.frontier import Frontier
 from harness.keys import Ref, Stage
 from harness.plan import Plan
 from harness.runner import Runner
@@ -106,6 +107,35 @@ def test_fail_fast_stops_what_has_not_started(store):
     )
     assert outcomes["c"].status == "not run"
     assert outcomes["c"].reason == "--fail-fast after: a"
+
+
+def test_every_stage_ends_once_whatever_happens(store):
+    for options in (
+        {},
+        {"executor": {"failing": frozenset({"top"})}},
+        {"executor": {"failing": frozenset({"left"}), "capacity": 1}, "fail_fast": True},
+        {"executor": {"failing": frozenset({"top"})}, "fail_fast": True},
+    ):
+        ended = []
+        stages = [*diamond(), stage("other"), stage("timing", diamond()[-1], exclusive=True)]
+        for one in stages:
+            store.discard(one.key)
+        run(store, stages, observe=lambda what, stage, _, to=ended: to.append(stage.label) if what == "finished" else 0,
+            **options)  # fmt: skip
+        assert sorted(ended) == ["bottom", "left", "other", "right", "timing", "top"]
+
+
+def test_stages_are_looked_at_when_something_changes_for_them_and_not_at_every_step(store, monkeypatch):
+    """The steps of a plan are many: of 10,000 cells each would look at 30,000 stages."""
+    looks = []
+    whole = Frontier._can_start
+    monkeypatch.setattr(Frontier, "_can_start", lambda self, stage: looks.append(stage.label) or whole(self, stage))
+    data = stage("data")
+    cells = [(built := stage(f"build {n}", data), stage(f"score {n}", built)) for n in range(40)]
+    stages = [data, *(one for cell in cells for one in cell)]
+    outcomes, _ = run(store, stages)
+    assert {outcome.status for outcome in outcomes.values()} == {"ok"}
+    assert len(looks) <= 4 * len(stages)
 
 
 def test_an_exclusive_stage_runs_alone_and_last(store):
