@@ -13,6 +13,8 @@ from harness import StageError
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
 _BYTES = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+_FOUR_BITS = (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
+_PACKED = {"MatMulNBits": (1, 3), "GatherBlockQuantized": (3,)}  # operator → inputs that hold two values to a byte
 _MATRIX_OPS = ("MatMul", "Gemm", "FusedMatMul", "Attention", "LSTM", "GRU")  # operators that multiply by weights
 _LARGEST = 2**31 - 1  # bytes of one protobuf message
 _SKIP = "SkipLayerNormalization"
@@ -42,11 +44,22 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def bytes_by_kind(model: onnx.ModelProto) -> dict[str, int]:
-    """Bytes of weights: embedding tables of any type, then 8-bit, floating and other tensors. The sum is the whole."""
+    """Bytes of weights: embedding tables of any type, then 8-bit, floating, other and (if there are any) 4-bit tensors.
+
+    The sum is the whole. Scales of blocks are floating; where a block's zero lies is part of its bits.
+    """
     kinds = dict.fromkeys(("embeddings", "int8", "fp32", "other"), 0)
     for tensor, kind in _weights(model):
-        kinds[kind] += math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        kinds[kind] = kinds.get(kind, 0) + _bytes(tensor)
     return kinds
+
+
+def _bytes(tensor: onnx.TensorProto) -> int:
+    numbers: int = math.prod(tensor.dims)
+    if tensor.data_type in _FOUR_BITS:
+        return (numbers + 1) // 2
+    size: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return numbers * size
 
 
 def split_normalisation(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -84,7 +97,7 @@ def parameter_counts(model: onnx.ModelProto) -> dict[str, int]:
     """Weights of any float or 8-bit type, with and without embedding tables."""
     counts = dict.fromkeys(("embeddings", "int8", "fp32", "other"), 0)
     for tensor, kind in _weights(model):
-        counts[kind] += math.prod(tensor.dims)
+        counts[kind] = counts.get(kind, 0) + math.prod(tensor.dims)
     without = counts["int8"] + counts["fp32"]
     return {"parameters": without + counts["embeddings"], "parameters_without_embeddings": without}
 
@@ -141,12 +154,14 @@ def _constants(graph: onnx.GraphProto) -> set[str]:
 
 def _weights(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, str]]:
     for graph in graphs(model.graph):
-        tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
-        yield from ((tensor, _kind(tensor, tensor.name in tables)) for tensor in graph.initializer)
+        tables = {node.input[0] for node in graph.node if node.op_type in ("Gather", "GatherBlockQuantized")}
+        packed = {node.input[at] for node in graph.node for at in _PACKED.get(node.op_type, ()) if at < len(node.input)}
+        for tensor in graph.initializer:
+            yield tensor, "int4" if tensor.name in packed else _kind(tensor, tensor.name in tables)
 
 
 def _kind(tensor: onnx.TensorProto, is_table: bool) -> str:
-    if is_table and len(tensor.dims) == 2 and tensor.data_type in (*_FLOATS, *_BYTES):
+    if is_table and len(tensor.dims) == 2 and tensor.data_type in (*_FLOATS, *_BYTES, *_FOUR_BITS):
         return "embeddings"
     if tensor.data_type in _BYTES:
         return "int8"

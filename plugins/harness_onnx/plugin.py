@@ -45,6 +45,17 @@ class StaticInt8Params(Params):
     )
 
 
+class Int4Params(Params):
+    """Options of `onnx-int4`."""
+
+    block_size: Literal[16, 32, 64, 128, 256] = Field(32, description="weights that share a scale")
+    symmetric: bool = Field(False, description="blocks around zero: a little smaller, a little less exact")
+    accuracy_level: Literal[0, 1, 4] = Field(
+        4, description="what products are computed in: 4: int8 by blocks, fastest for single texts; 1: fp32; 0: any"
+    )
+    embeddings: bool = Field(True, description="pack embedding tables too")
+
+
 class OnnxFileParams(Params):
     """Options of `onnx-file`."""
 
@@ -56,7 +67,7 @@ class OnnxFileParams(Params):
 
 @hookimpl
 def harness_compressors() -> Iterator[CompressorSpec]:
-    """Export to ONNX, dynamic and static int8."""
+    """Export to ONNX; 8 and 4 bits."""
     yield CompressorSpec(
         name="onnx",
         summary="ONNX export with graph optimisation",
@@ -96,6 +107,19 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         libraries=("onnx", "onnxruntime"),
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html",
     )
+    yield CompressorSpec(
+        name="onnx-int4",
+        summary="4-bit weights of an ONNX graph, in blocks: matrices and tables",
+        version=1,
+        consumes=("onnx",),
+        produces="onnx-int4",
+        factory="harness_onnx.int4:OnnxInt4",
+        params=Int4Params,
+        tolerance=0.5,
+        isa_dependent=True,
+        libraries=("onnx", "onnxruntime"),
+        reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html",
+    )
 
 
 @hookimpl
@@ -105,7 +129,7 @@ def harness_runtimes() -> Iterator[RuntimeSpec]:
         name="onnxruntime",
         summary="ONNX Runtime, CPU",
         version=2,
-        formats=("onnx", "onnx-int8"),
+        formats=("onnx", "onnx-int8", "onnx-int4"),
         factory="harness_onnx.runtime:OnnxRuntime",
         libraries=("onnxruntime",),
         reference="https://onnxruntime.ai",
