@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import ExecutorRequest, ExecutorSpec, PluginError, run_stage, stage_from_json
+from harness import Event, ExecutorRequest, ExecutorSpec, Params, PluginError, run_stage, stage_from_json
 from harness.cli.chosen import choose
 from harness.cli.stages import started
 from harness.keys import Ref, Stage
@@ -108,7 +108,8 @@ def run(store, stages, name, known=None, audience=None, workers=None):
     with started(known, choose(known, "executor", "--executor", name), store, workers, Limits()) as running:
         plan = Plan(suite=None, cells=(), stages={s.key: s for s in stages})
         outcomes = running.run(plan, "stages", audience or Audience([], "x", {}))
-        return {plan.stages[key].label: outcome for key, outcome in outcomes.items()}, running.executor
+        executor = getattr(running.executor, "executor", running.executor)
+        return {plan.stages[key].label: outcome for key, outcome in outcomes.items()}, executor
 
 
 def diamond():
@@ -220,6 +221,76 @@ def test_a_breakpoint_in_a_stage_reaches_the_person(store, ran, monkeypatch):
 def test_an_executor_that_cannot_be_made_is_named(store):
     with pytest.raises(PluginError, match=r"executor broken \(t 1\) cannot be made: OSError: no such cluster"):
         run(store, diamond(), "broken")
+
+
+class Wrong:
+    """Runs what it is given like `inline`, but for one thing."""
+
+    def __init__(self, request):
+        self.request, self.key, self.capacity, self.closed = request, "", 0 if request.params.how == "full" else 1, 0
+
+    def submit(self, stage):
+        if self.request.params.how == "submit":
+            raise ConnectionError("the queue is\x1b[2J gone")
+        self.key = stage.key
+
+    def wait(self, timeout):
+        done = Event(kind="done", key=self.key, seconds=0.0)
+        return {
+            "wait": [].pop,
+            "stranger": lambda: [Event(kind="done", key="of nothing")],
+            "elsewhere": lambda: [done],
+            "twice": lambda: [done, done],
+            "unheard": lambda: [Event(kind="paused", key=self.key)],
+            "text": lambda: ["done"],
+            "none": lambda: None,
+            "close": list,
+        }[self.request.params.how]()
+
+    def close(self):
+        if self.request.params.how == "close":
+            raise OSError("cannot")
+
+
+class HowParams(Params):
+    how: str
+
+
+WRONG = ExecutorSpec(name="wrong", factory="test_executors:Wrong", params=HowParams, **COMMON)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("submit", "executor wrong (t 1): ConnectionError: the queue is\\x1b[2J gone (test_executors.py, line "),
+        ("wait", "executor wrong (t 1): IndexError: pop from empty list (test_executors.py, line "),
+        ("none", "executor wrong (t 1): TypeError: 'NoneType' object is not iterable"),
+        ("stranger", "executor wrong (t 1): it reports \"Event(kind='done', key='of nothing'"),
+        ("twice", "executor wrong (t 1): it reports \"Event(kind='done'"),
+        ("unheard", "executor wrong (t 1): it reports \"Event(kind='paused'"),
+        ("text", "executor wrong (t 1): it reports 'done', expected an Event"),
+        ("full", "executor wrong (t 1): its capacity is 0, expected a whole number, at least 1"),
+    ],
+)
+def test_what_an_executor_does_wrong_ends_the_run_in_a_sentence(store, ran, how, said):
+    with pytest.raises(PluginError) as raised:
+        run(store, diamond(), f"wrong={how}", registry(WRONG))
+    assert said in str(raised.value)
+
+
+def test_a_stage_that_is_said_to_be_done_and_is_not_there_has_failed(store, ran):
+    outcomes, _ = run(store, diamond(), "wrong=elsewhere", registry(WRONG))
+    assert {label: outcome.status for label, outcome in outcomes.items()} == {
+        "top": "failed", "left": "not run", "right": "not run", "bottom": "not run",
+    }  # fmt: skip
+    assert "executor wrong (t 1) says that it is done, and its result is not in the store" in outcomes["top"].reason
+
+
+def test_an_executor_that_cannot_be_closed_is_named(store, ran):
+    known = registry(WRONG)
+    closing = pytest.raises(PluginError, match=r"executor wrong \(t 1\): OSError: cannot")
+    with closing, started(known, choose(known, "executor", "--executor", "wrong=close"), store, None, Limits()):
+        pass
 
 
 def test_one_of_anothers_is_chosen_by_its_full_name_and_takes_nobodys_place(store, ran):

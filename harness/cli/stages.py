@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from harness.cli.chosen import Chosen
+from harness.cli.chosen import BUNDLED, Chosen
 from harness.cli.display import make_display
 from harness.errors import PluginError, worded
 from harness.executors import Event, Executor
+from harness.executors.guarded import Guarded
 from harness.keys import Stage
 from harness.limits import Limits
 from harness.measuring.machine import detect
@@ -37,7 +38,9 @@ def started(registry: Registry, where: Chosen, store: Store, workers: int | None
         progress=relay.progress,
     )
     spec = registry.executor(where.entry.full_name)
-    executor = _made(spec, request, where.title)
+    made = _made(spec, request, where.title)
+    # The harness's own bugs keep their traceback.
+    executor = made if where.entry.provider.distribution == BUNDLED else Guarded(made, where.title, store)
     try:
         yield Stages(store, executor, relay, drawn=not spec.interactive)
     finally:
@@ -51,7 +54,7 @@ class _Relay:
     runner: Runner | None = None
 
     def progress(self, event: Event) -> None:
-        if self.runner:
+        if self.runner and event.kind == "progress":  # how a stage ends is what `wait` returns
             self.runner.handle(event)
 
 
