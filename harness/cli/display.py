@@ -55,9 +55,8 @@ class Plain:
                 self.last = time.monotonic()
         elif what == "progress" and time.monotonic() - self.last > 30:
             self.last = time.monotonic()
-            click.echo(
-                f"[{len(self.ended)}/{self.total}] … {stage.label}: {event.note} {event.done}/{event.total}", err=True
-            )
+            note = printable(f"{stage.label}: {event.note} {event.done}/{event.total}")
+            click.echo(f"[{len(self.ended)}/{self.total}] … {note}", err=True)
 
 
 class Live:
@@ -74,6 +73,7 @@ class Live:
         self.progress = Progress(*columns, console=self.console, transient=True, refresh_per_second=2)
         self.whole = self.progress.add_task(what, total=len(plan.stages))
         self.bars: dict[str, TaskID] = {}
+        self.ended = set[str]()  # as above
 
     def __enter__(self) -> Live:
         self.progress.start()
@@ -93,7 +93,8 @@ class Live:
             self.progress.update(self.bars[stage.key], completed=event.done, total=event.total, description=note)
 
     def _ended(self, stage: Stage, outcome: Outcome) -> None:
-        self.progress.advance(self.whole)
+        self.ended.add(stage.key)
+        self.progress.update(self.whole, completed=len(self.ended))
         if stage.key in self.bars:
             self.progress.remove_task(self.bars.pop(stage.key))
         if outcome.status != "cached":
