@@ -18,6 +18,7 @@ from huggingface_hub import ModelCard
 from harness.errors import HarnessError, SuiteError
 from harness.exporting import Wishes
 from harness.exporting import folder as folders
+from harness.exporting import script as scripts
 from harness.exporting.card import card, name_of
 from harness.exporting.folder import check_out, export
 from harness.exporting.gather import Sources, gather
@@ -96,6 +97,24 @@ def test_an_earlier_export_is_replaced_by_force_alone(ran):
     ran.harness(*words, "--force")
     assert (ran.folder / "there/README.md").read_text() != "mine"
     assert not [path for path in ran.folder.iterdir() if path.name.startswith(".there")]
+
+
+def test_an_export_that_became_a_repository_stays_even_by_force(tmp_path):
+    for name in ("README.md", "artifact.json", "answer.py"):
+        (tmp_path / name).write_text("{}")
+    check_out(tmp_path, force=True)
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(SuiteError, match="no earlier export: it stays"):
+        check_out(tmp_path, force=True)
+
+
+def test_an_earlier_export_stays_where_the_new_one_cannot_be_put(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/README.md").write_text("earlier")
+    with pytest.raises(FileNotFoundError):
+        folders._put(tmp_path / "no draft", tmp_path / "out")
+    assert (tmp_path / "out/README.md").read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_what_is_no_export_stays_even_by_force(ran):
@@ -242,6 +261,39 @@ def test_a_script_that_fails_exports_nothing(material, tmp_path, monkeypatch):
     with pytest.raises(HarnessError, match="no such thing"):
         export(found, tmp_path / "out", Wishes(), registry)
     assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("import time; time.sleep(60)", "has not answered after 1 s: nothing is exported"),
+        ("print('loading \x1b[2J …')", "prints 'loading \\\\x1b\\[2J …', expected a line of JSON"),
+        ("print('{}')", "gives 1 answers to 5 texts"),
+        ("print('[' * 100000)", "expected a line of JSON"),
+    ],
+)
+def test_a_script_that_answers_nothing_of_use_exports_nothing(material, tmp_path, monkeypatch, script, said):
+    found, registry = material
+    monkeypatch.setattr("harness.exporting.script.Script.text", f"import sys; sys.stdin.read()\n{script}\n")
+    monkeypatch.setattr("harness.exporting.script.SECONDS", 1 if "sleep" in script else 60)
+    with pytest.raises(HarnessError, match=said):
+        export(found, tmp_path / "out", Wishes(), registry)
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
+def test_a_label_may_hold_what_some_take_for_the_end_of_a_line(tmp_path):
+    (tmp_path / "answer.py").write_text('print(\'{"label": "a\\u2028b\\x85c"}\')\n')
+    assert scripts._run(tmp_path, "x\n") == [{"label": "a\u2028b\x85c"}]
+
+
+def test_no_code_is_exported_beside_the_script(material, tmp_path):
+    found, registry = material
+    copy = tmp_path / "artifact"
+    shutil.copytree(found.folder, copy)
+    (copy / "numpy.py").write_text("raise SystemExit('run')")
+    with pytest.raises(HarnessError, match=r"holds 'numpy\.py', which answer\.py could run"):
+        export(replace(found, folder=copy), tmp_path / "out", Wishes(), registry)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_artifact_that_would_overwrite_the_card_is_refused(material, tmp_path):

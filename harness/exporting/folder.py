@@ -19,6 +19,7 @@ from harness.exporting.wishes import Wishes
 from harness.plugins import Registry
 
 README = "README.md"
+CODE = (".py", ".pyc", ".pyd", ".so")  # that an import would find beside the script
 
 
 def export(
@@ -49,12 +50,18 @@ def check_out(out: Path, *, force: bool) -> None:
     """SuiteError unless the place is free, or holds an earlier export that may be replaced."""
     if not out.is_symlink() and not out.exists():
         return
-    ours = out.is_dir() and not out.is_symlink() and all((out / n).is_file() for n in (README, ARTIFACT, scripts.NAME))
+    ours = out.is_dir() and not out.is_symlink() and _is_export(out)
     if force and ours:
         return
     what = "is an earlier export: --force replaces it" if ours else "is there, and no earlier export: it stays"
     msg = f"--out {out} {what}; or name another folder"
     raise SuiteError(msg)
+
+
+def _is_export(folder: Path) -> bool:
+    """Exports hold no folders: with one, as of a repository, it is more than that."""
+    written = all((folder / name).is_file() for name in (README, ARTIFACT, scripts.NAME))
+    return written and all(path.is_file() for path in folder.iterdir())
 
 
 def _fill(draft: Path, found: Material, wishes: Wishes, registry: Registry) -> None:
@@ -65,6 +72,9 @@ def _fill(draft: Path, found: Material, wishes: Wishes, registry: Registry) -> N
             msg = (
                 f"the artifact holds '{path.name}', which is no plain file, or has the name of one that is written here"
             )
+            raise HarnessError(msg)
+        if path.suffix in CODE:
+            msg = f"the artifact holds '{path.name}', which {scripts.NAME} could run for a library: models are data"
             raise HarnessError(msg)
         shutil.copyfile(path, draft / path.name)
     for name, value in scripts.extras(script, found).items():
@@ -81,5 +91,9 @@ def _put(draft: Path, out: Path) -> None:
         return
     away = out.with_name(f".{out.name}.{os.getpid()}.old")
     out.rename(away)
-    draft.rename(out)
-    shutil.rmtree(away)
+    try:
+        draft.rename(out)
+    except OSError:
+        away.rename(out)
+        raise
+    shutil.rmtree(away, ignore_errors=True)

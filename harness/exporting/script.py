@@ -136,6 +136,9 @@ def prove(folder: Path, found: Material, registry: Registry) -> int:
     asked: Sequence[Facts] = QUESTIONS if found.artifact.head == "span" else [{"text": text} for text in TEXTS]
     lines = [json.dumps(fields, ensure_ascii=False) if "context" in fields else fields["text"] for fields in asked]
     said = _run(folder, "".join(f"{line}\n" for line in lines))
+    if len(said) != len(asked):
+        msg = f"{NAME} gives {len(said)} answers to {len(asked)} texts: nothing is exported"
+        raise HarnessError(msg)
     task = registry.open_task(_task(found))
     answerer = load_answerer(found.folder, task, registry, threads=1)
     for fields, answer in zip(asked, said, strict=True):
@@ -159,15 +162,27 @@ def alike(one: Json, other: Json) -> bool:
 
 def _run(folder: Path, stdin: str) -> list[Json]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [sys.executable, NAME], cwd=folder, env=environment, input=stdin.encode(), capture_output=True, timeout=SECONDS,
-        check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [sys.executable, NAME], cwd=folder, env=environment, input=stdin.encode(), capture_output=True,
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        msg = f"{NAME} has not answered after {SECONDS} s: nothing is exported"
+        raise HarnessError(msg) from error
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         msg = f"{NAME} fails ({done.returncode}): {printable(' '.join(last))}; nothing is exported"
         raise HarnessError(msg)
-    return [json.loads(line) for line in done.stdout.decode("utf-8").splitlines()]
+    return [_answer(line) for line in done.stdout.decode("utf-8", "replace").split("\n")[:-1]]
+
+
+def _answer(line: str) -> Json:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        msg = f"{NAME} prints '{printable(line[:200])}', expected a line of JSON for each text: nothing is exported"
+        raise HarnessError(msg) from error
 
 
 def _short(value: Json) -> str:
