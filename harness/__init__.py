@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.executors.running import run_stage, stage_environment
     from harness.hookspecs import hookimpl
     from harness.keys import Stage, stage_from_json
+    from harness.measuring.machine import cpu_flags
     from harness.reading import TABLE_SUFFIXES, Row, Table, choose_files, read_table, read_utf8, role_of
     from harness.reports import (
         Absent,
@@ -77,6 +78,7 @@ _ERRORS = ("AssetError", "HarnessError", "PluginError", "StageError", "SuiteErro
 _EXECUTORS = ("Event", "Executor", "local_executor")
 _HOOKS = ("hookimpl",)
 _KEYS = ("Stage", "stage_from_json")
+_MACHINE = ("cpu_flags",)
 _READING = ("TABLE_SUFFIXES", "Row", "Table", "choose_files", "read_table", "read_utf8", "role_of")
 _REPORTS = (
     "Absent", "MainTable", "Marked", "Report", "csv_files", "json_files", "json_report", "main_table", "markdown_files",
@@ -91,6 +93,7 @@ _MODULES = {
     **dict.fromkeys(_EXECUTORS, "executors"),
     **dict.fromkeys(_HOOKS, "hookspecs"),
     **dict.fromkeys(_KEYS, "keys"),
+    **dict.fromkeys(_MACHINE, "measuring.machine"),
     **dict.fromkeys(_READING, "reading"),
     **dict.fromkeys(_REPORTS, "reports"),
     **dict.fromkeys(_RUNNING, "executors.running"),
@@ -157,6 +160,7 @@ __all__ = [
     "all_tensors",
     "choices",
     "choose_files",
+    "cpu_flags",
     "csv_files",
     "cut_linear",
     "did_you_mean",

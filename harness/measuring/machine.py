@@ -90,6 +90,11 @@ class Machine:
         return {"identity": self.identity_key(), "observations": asdict(self.observations)}
 
 
+def cpu_flags() -> frozenset[str]:
+    """Instruction sets that this machine's CPUs have, of those that kernels differ by: `avx512_bf16`, `amx_int8`, …"""
+    return frozenset(_identity().flags)
+
+
 def detect() -> Machine:
     """This machine as this process may use it."""
     return Machine(identity=_identity(), observations=observe())

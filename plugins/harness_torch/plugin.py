@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from harness import CompressorSpec, Params, RuntimeSpec, hookimpl
+from harness_torch.cpu import no_bf16
 
 _DRIVER = Path("/dev/nvidiactl")  # stands on every machine whose NVIDIA driver runs
 
@@ -25,7 +26,7 @@ class Int8Params(Params):
 
 @hookimpl
 def harness_compressors() -> Iterator[CompressorSpec]:
-    """Dynamic int8; the GPU."""
+    """Dynamic int8; bf16; the GPU."""
     yield CompressorSpec(
         name="torch-int8",
         summary="Dynamic int8 of Linear and LSTM layers, run by PyTorch",
@@ -41,6 +42,19 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         reference="https://docs.pytorch.org/docs/stable/quantization.html",
     )
 
+    yield CompressorSpec(
+        name="torch-bf16",
+        summary="Weights and arithmetic in bf16, on CPUs that have it",
+        version=1,
+        consumes=("torch",),
+        produces="torch-bf16",
+        factory="harness_torch.bf16:TorchBf16",
+        supports=lambda student, head: no_bf16(),
+        batch_dependent=True,
+        tolerance=0.2,
+        isa_dependent=True,
+        libraries=("torch", "transformers"),
+    )
     yield CompressorSpec(
         name="cuda",
         summary="The same weights, answered by an NVIDIA GPU: a row beside the CPU's",
@@ -63,7 +77,7 @@ def harness_runtimes() -> Iterator[RuntimeSpec]:
         summary="PyTorch eager; CPU, or GPU for artifacts of `cuda`",
         version=1,
         gives_states=True,
-        formats=("torch", "torch-int8", "torch-cuda"),
+        formats=("torch", "torch-int8", "torch-bf16", "torch-cuda"),
         factory="harness_torch.runtime:TorchRuntime",
         libraries=("torch", "transformers"),
         reference="https://pytorch.org",

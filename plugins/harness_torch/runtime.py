@@ -41,7 +41,7 @@ def _layer(answer: Any, layer: int) -> torch.Tensor:
 
 
 class TorchRuntime:
-    """Loads fp32 models through their student, int8 ones from their integers."""
+    """Loads fp32 models through their student, int8 and bf16 ones from what they are stored as."""
 
     def load(self, folder: Path, artifact: Mapping[str, Any], student: Student | None, threads: int) -> Session:
         """A session; `threads` becomes the process's count. StageError when the artifact is not what it says."""
@@ -53,6 +53,10 @@ class TorchRuntime:
             from harness_torch.int8_format import rebuild
 
             return TorchSession(rebuild(folder, artifact["head"]))
+        if artifact["format"] == "torch-bf16":
+            from harness_torch.bf16 import load
+
+            return TorchSession(load(folder, artifact["head"]))
         model = student.load(folder, artifact["head"])
         return TorchSession(model, gpu() if artifact["format"] == "torch-cuda" else "cpu")
 
