@@ -48,6 +48,8 @@ S = TypeVar("S", bound=Spec)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _IMPORTED = ("factory", "encoder")
+_METRIC = re.compile(r"\w[\w.+-]{0,63}")
+UNIT = 20  # characters
 LINE = 200  # characters of a summary or a reference
 # How a field is annotated → what it may be. Annotations of other kinds are not looked at.
 _TYPES: Mapping[str, Any] = {
@@ -266,7 +268,20 @@ def _checked(spec: Any, kind: type[Spec]) -> Spec:
         msg = f"params of '{spec.name}' are {spec.params!r}, expected a class derived from harness.Params"
         raise PluginError(msg)
     _check_fields(spec)
+    for metric in spec.metrics if isinstance(spec, TaskSpec) else ():
+        _check_metric(spec.name, metric)
     return spec
+
+
+def _check_metric(task: str, metric: Any) -> None:
+    """PluginError for what no record can hold: metrics are columns, and name figures' files."""
+    name, unit = getattr(metric, "name", metric), getattr(metric, "unit", "")
+    if not (isinstance(name, str) and _METRIC.fullmatch(name)):
+        msg = f"metric {str(name)[:80]!r} of '{task}': letters, digits, '_', '-', '.' and '+' only, at most 64 of them"
+        raise PluginError(msg)
+    if not (isinstance(unit, str) and unit.isprintable() and len(unit) <= UNIT):
+        msg = f"unit of the metric '{name}' of '{task}' is {str(unit)[:80]!r}: printable, at most {UNIT} characters"
+        raise PluginError(msg)
 
 
 def _check_fields(spec: Spec) -> None:

@@ -18,7 +18,7 @@ import harness
 from harness import CompressorSpec, DistillerSpec, hookimpl
 from harness.errors import PluginError
 from harness.plugins import HOOKS, KINDS, Provider, Registered, Registry, build_registry, load_registry
-from harness.specs import Params, load_object
+from harness.specs import Metric, Params, TaskSpec, load_object
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,6 +39,43 @@ def _forget_fakes():
     yield
     for name in [name for name in sys.modules if name.startswith("fake_")]:
         del sys.modules[name]
+
+
+def task(**metric) -> TaskSpec:
+    return TaskSpec(name="t", summary="s", version=1, head="sequence", metrics=(Metric(**metric),), factory="m:f")
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ({"name": "macro F1"}, r"metric 'macro F1' of 't': letters, digits, '_', '-', '\.' and '\+' only"),
+        ({"name": "../f1"}, r"metric '\.\./f1' of 't'"),
+        ({"name": "f" * 65}, "at most 64 of them"),
+        ({"name": 1}, "metric '1' of 't'"),
+        ({"name": "f1", "unit": "words per\nminute"}, "unit of the metric 'f1' of 't'"),
+        ({"name": "f1", "unit": "words " * 4}, "at most 20 characters"),
+    ],
+)
+def test_a_metric_that_no_record_can_hold_is_refused_with_its_plugin(metric, why):
+    @hookimpl
+    def harness_tasks():
+        yield task(**metric)
+
+    found = load_registry([entry("bad", harness_tasks=harness_tasks)])
+    assert found.names("task") == []
+    assert re.search(why, *found.broken.values())
+
+
+def test_metrics_have_names_in_any_script():
+    for name in ("точность", "f1.macro", "ε+1"):
+        assert load_registry([entry("good", harness_tasks=hookimpl(_tasks(task(name=name))))]).names("task") == ["t"]
+
+
+def _tasks(spec):
+    def harness_tasks():
+        yield spec
+
+    return harness_tasks
 
 
 def hook_named(name, make):

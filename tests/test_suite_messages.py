@@ -30,6 +30,11 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
             "suite.name: 'a/b' (string) cannot be a name: use letters, digits, '_', '-', '.' and '+', "
             "a letter or digit first",
         ),
+        (
+            'name = "small"',
+            f'name = "{"n" * 65}"',
+            f"suite.name: '{'n' * 64}' (string)… has 65 characters, a name has at most 64",
+        ),
         ("[measure]", "[select]\naxis = 'betta'\n[measure]", "select.axis: 'betta' is not an axis of this suite's matrix. "
          "Did you mean 'beta'? Known: 'beta', 'compress'"),
         ("[measure]", "[select]\naxis = 'beta'\nmetric = 'f1'\n[measure]", "select.metric: 'f1' is not a metric of task "

@@ -13,6 +13,7 @@ from harness.suite.types import EnergyConfig, FixedConfig, MeasureConfig, SpeedC
 
 SCHEMA = 1
 _NAME = re.compile(r"\w[\w.+-]*")
+_LONGEST = 64  # characters of a name: it is a part of files' names
 _STEP = re.compile(r"\w[\w-]*")
 _FORBIDDEN = set(",=|*?[]")  # they mean something to --only
 
@@ -31,6 +32,9 @@ def check_name(name: str) -> str:
     """A name of a suite, model, chain or axis. ValueError says what is allowed."""
     if not _NAME.fullmatch(name):
         msg = f"{typed(name)} cannot be a name: use letters, digits, '_', '-', '.' and '+', a letter or digit first"
+        raise ValueError(msg)
+    if len(name) > _LONGEST:
+        msg = f"{typed(name[:_LONGEST])}… has {len(name)} characters, a name has at most {_LONGEST}"
         raise ValueError(msg)
     return name
 
