@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bdb
 import json
+import os
 import sys
 import types
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -148,6 +149,16 @@ def test_inline_runs_in_this_process_and_leaves_stdout_to_the_data(store, ran, c
     said = capsys.readouterr()
     assert "from a plugin" not in said.out
     assert "from a plugin" in said.err
+
+
+def test_a_plugin_that_goes_elsewhere_takes_the_run_nowhere(store, ran, monkeypatch, tmp_path):
+    monkeypatch.chdir(store.root.parent)
+    (tmp_path / "elsewhere").mkdir()
+    ran.doing["top"] = lambda work: os.chdir(tmp_path / "elsewhere")
+    outcomes, _ = run(Store(Path(store.root.name)), diamond(), "inline")
+    assert {outcome.status for outcome in outcomes.values()} == {"ok"}
+    assert Path.cwd() == store.root.parent
+    assert [*(tmp_path / "elsewhere").iterdir()] == []
 
 
 def test_inline_tells_progress_while_the_stage_runs(store, ran):

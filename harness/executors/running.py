@@ -39,6 +39,7 @@ def run_stage(
     plugins are loaded once. `surprised` gets what no stage should raise; as it is, the traceback goes to stderr.
     """
     started, cpu = time.monotonic(), time.process_time()
+    store = Store(store.root.absolute())  # wherever a plugin goes meanwhile
     known = registry or _plugins()
     try:
         with store.stage(stage.key) as out:

@@ -9,6 +9,7 @@ import pdb
 import sys
 import time
 import traceback
+from pathlib import Path
 
 from harness import Event, ExecutorRequest, Stage, run_stage, stage_environment
 
@@ -46,7 +47,8 @@ class Inline:
                 told = time.monotonic()
                 request.progress(Event(kind="progress", key=stage.key, done=done, total=total, note=note))
 
-        with contextlib.redirect_stdout(sys.stderr):  # stdout is the run's data
+        # Stdout is the run's data, and its paths are seen from where it was started.
+        with contextlib.redirect_stdout(sys.stderr), contextlib.chdir(Path.cwd()):
             return [run_stage(stage, request.store, threads, progress, surprised=self._surprised)]
 
     def _surprised(self, error: Exception) -> None:
