@@ -12,7 +12,7 @@ from report_fakes import REGISTRY, report, tables
 
 from harness.cli.chosen import choose
 from harness.cli.report_command import reporters as named
-from harness.errors import PluginError
+from harness.errors import PluginError, SuiteError
 from harness.plugins import Provider, Registered, Registry, load_registry
 from harness.reports import Absent, Marked, main_table, render, summarise, write_reports
 from harness.specs import ReporterSpec
@@ -159,6 +159,7 @@ class Fixed:
         ({"y.txt": "a"}, "expected a name"),
         ({"x.\x1b.txt": "a"}, r"file 'x\.\\x1b\.txt': expected a name"),
         ({"x.records.jsonl": "a"}, "not the record's"),
+        ({"x." + "я" * 120: "a"}, "a name of 242 bytes, at most 230"),
         ({"x.csv": "a"}, "file 'x.csv' was written by reporter 'harness/csv' already"),
         ({"x.txt": 3}, "file 'x.txt' is a int, expected text or bytes"),
         ({"x.txt": "\ud800"}, "UnicodeEncodeError"),
@@ -168,6 +169,12 @@ def test_a_reporters_fault_is_named_and_the_others_files_are_written(tmp_path, f
     with pytest.raises(PluginError, match=why):
         write_reports(report(), tmp_path, "x", {**fakes.reporters(), "odd": Fixed(files)})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.accuracy.svg", "x.csv", "x.json", "x.md"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SuiteError, match=r"file/x\.md: File exists; reports stand beside their record"):
+        write_reports(report(), tmp_path / "file", "x", fakes.reporters())
 
 
 def test_files_may_be_text_or_bytes(tmp_path):

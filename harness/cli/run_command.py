@@ -156,7 +156,7 @@ def probe(reports: Path) -> None:
     """SuiteError when reports could not be written in the end: found out before the work."""
     try:
         write_atomic(reports / ".probe", "")
-        (reports / ".probe").unlink()
+        (reports / ".probe").unlink(missing_ok=True)  # another run may do the same now
     except OSError as error:
         msg = f"--reports {reports}: {error.strerror}; name a folder that can be written"
         raise SuiteError(msg) from error

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.errors import PluginError, worded
+from harness.errors import PluginError, SuiteError, worded
 from harness.plain import plain as plain_text
 from harness.reports.compact import compact_tables
 from harness.reports.figures import draw
@@ -21,6 +21,7 @@ from harness.specs import Reporter
 from harness.store import write_atomic
 
 RECORD = ".records.jsonl"
+LONGEST = 230  # bytes of a file's name: it is written under a longer one first, and file systems end at 255
 __all__ = [
     "RECORD",
     "Absent",
@@ -76,16 +77,27 @@ def write_reports(report: Report, folder: Path, name: str, reporters: Mapping[st
             continue
         for file, content in files.items():
             written[file] = who
-            write_atomic(folder / file, content)
+            _write(folder / file, content)
     if problems:
         raise PluginError(problems)
     return [folder / file for file in written]
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        msg = f"{path}: {error.strerror or error}; reports stand beside their record, in a folder that can be written"
+        raise SuiteError(msg) from error
 
 
 def _checked(files: Mapping[str, str | bytes], name: str, written: Mapping[str, str]) -> dict[str, bytes]:
     """Contents as bytes. PluginError for a name or content that cannot be a report's file."""
     for file, content in files.items():
         own = file.startswith(f"{name}.") and "/" not in file and file.isprintable() and file != f"{name}{RECORD}"
+        if len(file.encode()) > LONGEST:
+            msg = f"file {file[:80]!r}…: a name of {len(file.encode())} bytes, at most {LONGEST} are allowed"
+            raise PluginError(msg)
         if not own:
             msg = f"file {file[:200]!r}: expected a name that begins with '{name}.', without a folder, not the record's"
             raise PluginError(msg)
