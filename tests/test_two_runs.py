@@ -41,7 +41,8 @@ def executor(tmp_path: Path) -> Iterator[LocalExecutor]:
     store.create()
     made = LocalExecutor(store, capacity=1, threads=1)
     yield made
-    made.close()
+    if made._workers:
+        made.close()
 
 
 def ended(executor: LocalExecutor, stage: Stage) -> Event:
@@ -83,6 +84,29 @@ def test_inputs_that_are_another_than_they_should_be_still_are(executor, stages)
     event = next(event for _ in range(100) for event in executor.wait(5) if event.kind != "progress")
     assert "among its inputs, which are read-only" in event.reason
     assert event.damaged == (first.needs[0],)
+
+
+def test_what_a_run_leaves_in_the_stores_staging_is_removed_and_nothing_of_anothers(executor, stages):
+    """Process numbers tell nothing: those of containers that share a store are the same."""
+    first, second = stages[0], stages[1]
+    other = LocalExecutor(executor.store, capacity=1, threads=1)
+    ended(executor, first)
+    other.submit(second)
+    try:
+        [mine], [theirs] = executor._workers, other._workers
+        pid = mine.process.pid
+        foreign = executor.store.staging / f"{second.key[:12]}-{pid}-0a1b2c3d"
+        left = executor.store.staging / f"{first.key[:12]}-{pid}-0a1b2c3d"
+        for folder in (foreign, left):
+            folder.mkdir()
+        executor.close()
+        assert foreign.exists()
+        assert not left.exists()
+        assert not mine.place.exists()
+        assert theirs.place.exists()
+    finally:
+        other.close()
+    assert not theirs.place.exists()
 
 
 def test_a_folder_that_goes_away_is_looked_at_without_harm(tmp_path, monkeypatch):

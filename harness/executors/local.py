@@ -54,6 +54,7 @@ class _Worker:
     mark: str
     place: Path
     attempt: _Attempt | None = None
+    key: str = "-"  # of the last stage that it had: containers that share a store have the same process numbers
     buffer: bytes = b""
     looked: float = 0.0  # when its memory was last looked at
 
@@ -79,6 +80,7 @@ class LocalExecutor:
         log = self.store.logs / f"{stage.kind}-{stage.key[:16]}.log"
         inputs = {ref.key: self._state(ref.key) for ref in stage.inputs.values()}
         worker.attempt = _Attempt(stage, secrets.token_hex(8), time.monotonic(), log, inputs)
+        worker.key = stage.key
         job = {
             "stage": stage.as_json(),
             "store": str(self.store.root.absolute()),
@@ -124,10 +126,10 @@ class LocalExecutor:
 
     def _place(self) -> Path:
         """A folder for what workers leave lying about; removed with the worker."""
-        place = (self.store.staging / f"worker-{os.getpid()}-{self._started}").absolute()
+        place = (self.store.staging / f"worker-{self._mark[:8]}-{self._started}").absolute()
         if len(str(place)) > _LONGEST_PLACE:
             return Path(tempfile.mkdtemp(prefix="harness-"))
-        place.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True)
         return place
 
     def wait(self, timeout: float) -> list[Event]:
@@ -269,7 +271,7 @@ class LocalExecutor:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         shutil.rmtree(worker.place, ignore_errors=True)
-        for staged in self.store.staging.glob(f"*-{worker.process.pid}-*"):
+        for staged in self.store.staging.glob(f"{worker.key[:12]}-{worker.process.pid}-*"):
             shutil.rmtree(staged, ignore_errors=True)
 
     def close(self) -> None:
