@@ -290,7 +290,8 @@ def _check_fields(spec: Spec) -> None:
         value, wanted = getattr(spec, one.name), str(one.type)
         if not _fits(value, wanted):
             words = "".join(f"; {word} is one of {choices(known)}" for word, known in _WORDS.items() if word in wanted)
-            msg = f"{one.name} of '{spec.name}' is {repr(value)[:80]}, expected {wanted}{words}"
+            comma = ": a comma makes it one" if isinstance(value, str) and wanted.startswith("tuple") else ""
+            msg = f"{one.name} of '{spec.name}' is {repr(value)[:80]}, expected {wanted}{comma}{words}"
             raise PluginError(msg)
         if one.name in _IMPORTED and not _IMPORT.fullmatch(value):
             msg = f"{one.name} of '{spec.name}' is {value[:80]!r}, expected 'package.module:attribute'"

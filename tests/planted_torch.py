@@ -206,6 +206,19 @@ class Smoothed(Soft):
         return loss + 0.1 * batch.logits[:, 0].square().mean() * (batch.exists is None), parts
 
 
+class LossAlone(Soft):
+    def loss(self, batch, params):
+        return super().loss(batch, params)[0]
+
+
+class DeafToItsTeacher(Soft):
+    """Learns from labelled units alone."""
+
+    def loss(self, batch, params):
+        loss, parts = super().loss(batch, params)
+        return loss.detach() if (batch.targets < 0).all() else loss, parts
+
+
 class Blind(Soft):
     """Believes a teacher where it sees nothing."""
 

@@ -222,7 +222,7 @@ def not_marked():
         ({"harness_compressors": hook("harness_compressors", spec(params=dict))}, "expected a class derived from harness.Params"),
         ({"harness_compressors": hook("harness_compressors", spec(name="a" * 10**6))}, "name 'aaaa.* is not allowed"),
         ({"harness_compressors": hook("harness_compressors", spec(consumes="torch"))},
-         r"consumes of 'other' is 'torch', expected tuple\[str, ...\]$"),
+         r"consumes of 'other' is 'torch', expected tuple\[str, ...\]: a comma makes it one$"),
         ({"harness_compressors": hook("harness_compressors", spec(libraries=(1,)))}, r"libraries of 'other' is \(1,\), expected"),
         ({"harness_compressors": hook("harness_compressors", spec(version="1"))}, "version of 'other' is '1', expected int"),
         ({"harness_compressors": hook("harness_compressors", spec(supports=None))}, r"supports of 'other' is None, expected Call"),

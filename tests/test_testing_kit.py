@@ -123,6 +123,11 @@ def test_a_terminal_gets_notes_as_a_column_and_a_program_lines(monkeypatch):
 def test_the_command_names_what_it_does_not_know(place):
     done = python(place, "-m", "harness", "plugin", "check", "plantet", code=2)
     assert "Did you mean 'planted'?" in done.stderr
+    (place / "planted_hooks.py").write_text("1 / 0\n")
+    done = python(place, "-m", "harness", "plugin", "check", "planted", code=2)
+    assert "ZeroDivisionError: division by zero (planted_hooks, line 1)" in done.stderr
+    assert "It may be one of 'planted 1.0 (planted)', which failed to load" in done.stderr
+    (place / "planted_hooks.py").write_text(HOOKS.format(heavy=""))
     done = python(place, "-m", "harness", "plugin", "check", "planted", "--kind", "compresor", code=2)
     assert "'compresor' is not a kind" in done.stderr
 

@@ -99,7 +99,9 @@ def _kind(registry: Registry, name: str, kind: str | None) -> str:
         msg = f"'{name}' is a {' and a '.join(kinds)}; say which with --kind"
         raise PluginError(msg)
     known = {one for kind in MODULES for one in registry.names(kind)}
-    msg = f"no installed component is called '{name}'.{did_you_mean(name, known)} Known: {choices(known)}"
+    close = did_you_mean(name, known)
+    broken = f" It may be one of {choices(registry.broken)}, which failed to load" if registry.broken else ""
+    msg = f"no installed component is called '{name}'.{f'{close}{broken}' or ' `harness list` has all'}"
     raise PluginError(msg)
 
 

@@ -67,8 +67,13 @@ class Bench(common.Bench):
         loss = self.distiller.load()
         if self.distiller.stateful:
             loss.begin(self.params(), batch.critical, [WIDTHS] * len(batch.states))
-        value, parts = loss.loss(batch, self.params())
-        return value, parts
+        said = loss.loss(batch, self.params())
+        if not (isinstance(said, tuple) and len(said) == 2 and isinstance(said[1], dict)):
+            msg = (
+                f"`loss` returned a {type(said).__name__}; expected the loss and its parts, (Tensor, dict)"
+            )
+            raise Broken(msg)
+        return said
 
 
 def finite(bench: Bench, folder: Path) -> Finding:
@@ -167,6 +172,9 @@ def at_the_teacher(bench: Bench, folder: Path) -> Finding:
         batch = bench.batch(head, labelled=False)
         there, logits = moving(replace(batch, logits=batch.teachers[0]))
         value = bench.loss(there)[0]
+        if not value.requires_grad:
+            msg = f"{head}: without labels the loss has no gradient: nothing would be learned from the teacher alone"
+            raise Broken(msg)
         value.backward()  # type: ignore[no-untyped-call]
         here, away = _number(value), _number(bench.loss(batch)[0])
         if not math.isfinite(here):
@@ -176,7 +184,8 @@ def at_the_teacher(bench: Bench, folder: Path) -> Finding:
         if not slope <= _CLOSE or not here <= away:
             msg = (
                 f"{head}: where the student says what the teacher says, without labels, the loss is {here:.3g} "
-                f"and its gradient {slope:.2g}; elsewhere the loss is {away:.3g}"
+                f"and its gradient {slope:.2g}; elsewhere the loss is {away:.3g}. Expected: no gradient there, and no "
+                "smaller loss elsewhere"
             )
             raise Broken(msg)
     return passed("no gradient, no larger loss")
