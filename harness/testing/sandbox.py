@@ -27,6 +27,8 @@ from harness.testing.model import Broken
 
 TIMEOUT_S = 120.0
 DECOY = "test.jsonl"  # a test split that nobody should open
+# Variables that lead elsewhere. PyTorch sets those of its caches itself, for all that its process starts.
+_PLACES = ("HARNESS_", "XDG_", "HF_", "TORCHINDUCTOR_", "TRITON_")
 _MARK = "HARNESS_TESTING_MARK"  # by which processes that a job left behind are found
 _POLL_S = 0.002
 _TAIL = 300  # characters of a dead job's last words that are kept
@@ -78,7 +80,7 @@ class Sandbox:
         atexit.register(self.close)
 
     def _environment(self, hash_seed: int) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HARNESS_", "XDG_", "HF_"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_PLACES)}
         own = {"HOME": self.root / "home", "TMPDIR": self.root / "tmp", "HARNESS_DATA_DIR": self.root / "work" / "data"}
         return {
             **kept,
