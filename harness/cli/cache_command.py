@@ -18,7 +18,7 @@ from harness.errors import HarnessError, NothingSelected, printable
 from harness.estimate import duration
 from harness.measuring.machine import detect, versions
 from harness.plugins import load_registry
-from harness.records import scan
+from harness.records import SUFFIX, scan
 from harness.store import Store, unused
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def gc(dry_run: bool, reports: Path) -> int:
 
 def _referred(reports: Path) -> set[str]:
     keys: set[str] = set()
-    for path in sorted(reports.glob("*.records.jsonl")):
+    for path in sorted(reports.glob(f"*{SUFFIX}")):
         for line in scan(path):
             if line.kind == "cell":
                 keys |= set(line.document["ancestors"])

@@ -9,19 +9,17 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.assets import places
 from harness.errors import SuiteError, printable
-from harness.measuring.machine import detect, versions
-from harness.plan import Context, Plan, Weights
-from harness.planner import make_plan
-from harness.plugins import Registry, load_registry
-from harness.rehearse import rehearsal
 from harness.store import Store
-from harness.suite import Cell, Suite, load_suite, select
+
+if TYPE_CHECKING:
+    from harness.plan import Context, Plan, Weights
+    from harness.plugins import Registry
+    from harness.suite import Cell, Suite
 
 QUICKSTART = "suites/quickstart.toml"
 LIBRARIES = (
@@ -66,6 +64,8 @@ class Opened:
 
     def plan(self, cells: Sequence[Cell] | None = None, failed: frozenset[str] = frozenset()) -> Plan:
         """The plan of the selected cells, or of the given ones; `failed` stages are not measured with."""
+        from harness.planner import make_plan
+
         return make_plan(self.suite, self.context, self.cells if cells is None else cells, failed)
 
     @property
@@ -76,6 +76,13 @@ class Opened:
 
 def open_suite(suite: str, only: str | None, overrides: tuple[str, ...], *, rehearse: bool, weights: Weights) -> Opened:
     """Load and check a suite and what it needs. SuiteError, NothingSelected."""
+    from harness.assets import places
+    from harness.measuring.machine import detect, versions
+    from harness.plan import Context
+    from harness.plugins import load_registry
+    from harness.rehearse import rehearsal
+    from harness.suite import load_suite, select
+
     if rehearse and weights == "random":
         msg = "--rehearse and --weights random exclude each other: the one makes models small, the other exact"
         raise SuiteError(msg)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.common import on_terminal, talk
-from harness.errors import HarnessError, SuiteError, choices, did_you_mean
+from harness.cli.record_files import find_record
+from harness.errors import SuiteError
 from harness.plugins import load_registry
 
 if TYPE_CHECKING:
     from harness.comparing import Comparison, Limits
-    from harness.records import Records
-
-SUFFIX = ".records.jsonl"
 
 
 @click.command(
@@ -68,25 +65,13 @@ def command(
     return 1 if found.regressions else 0
 
 
-def find_record(name: str) -> Path:
-    """A record's path, or the name of a report in reports/. SuiteError with those that are there."""
-    path = Path(name)
-    if path.is_file():
-        return path
-    named = Path("reports") / f"{name}{SUFFIX}"
-    if named.is_file():
-        return named
-    known = [found.name.removesuffix(SUFFIX) for found in Path("reports").glob(f"*{SUFFIX}")]
-    msg = f"'{name}' is neither a record nor a report in reports/.{did_you_mean(name, known)} Known: {choices(known)}"
-    raise SuiteError(msg)
-
-
 def _compared(before: str, after: str, limits: Limits) -> Comparison:
     from harness.comparing import compare
+    from harness.records import read_records
 
     paths = [find_record(name) for name in (before, after)]
     talk(f"comparing {paths[0]} with {paths[1]} …")
-    sides = [(name, read_record(path)) for name, path in zip((before, after), paths, strict=True)]
+    sides = [(name, read_records(path)) for name, path in zip((before, after), paths, strict=True)]
     try:
         return compare(sides[0], sides[1], load_registry(), limits, _progress)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -99,15 +84,3 @@ def _progress(done: int, total: int) -> None:
     """A line that is written over, where somebody watches."""
     if on_terminal():
         click.echo(f"\r\x1b[Krow {done + 1} of {total}" if done + 1 < total else "\r\x1b[K", nl=False, err=True)
-
-
-def read_record(path: Path) -> Records:
-    """SuiteError for a file that is no record: bad input is 2 here, since 1 is a finding."""
-    from harness.records import read_records
-
-    try:
-        return read_records(path)
-    except SuiteError:
-        raise
-    except HarnessError as error:
-        raise SuiteError(str(error)) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli.common import suite_path, talk
-from harness.cli.compare_command import SUFFIX, find_record, read_record
+from harness.cli.record_files import find_record
 from harness.errors import SuiteError
 from harness.plugins import Registry, load_registry
 
@@ -50,6 +50,7 @@ def command(
     RECORD_OR_SUITE is a record (*.records.jsonl), the name of a report in reports/, or a suite, whose record is there.
     """
     from harness.recommending import Wishes, recommend, recommendation_json, render
+    from harness.records import read_records
 
     wishes = Wishes(
         min_retention=min_retention,
@@ -63,7 +64,7 @@ def command(
     path = _find(record, registry)
     talk(f"reading {path} …")
     try:
-        found = recommend(read_record(path), registry, wishes)
+        found = recommend(read_records(path), registry, wishes)
     except SuiteError as error:
         raise SuiteError([f"{path}: {problem}" for problem in error.problems]) from error
     if as_json:
@@ -77,6 +78,7 @@ def _find(name: str, registry: Registry) -> Path:
     """A suite's record in reports/, or what `harness compare` would take. SuiteError with how to make it."""
     if not name.endswith(".toml"):
         return find_record(name)
+    from harness.records import SUFFIX
     from harness.suite import load_suite
 
     suite = load_suite(suite_path(name), registry)

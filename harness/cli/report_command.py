@@ -13,13 +13,12 @@ from harness.cli.chosen import BUNDLED, Chosen, choose
 from harness.cli.common import talk
 from harness.errors import PluginError, worded
 from harness.plugins import Registry, load_registry
-from harness.records import Records, read_records
+from harness.records import SUFFIX, Records, read_records
 from harness.specs import Reporter
 
 if TYPE_CHECKING:
     from harness.suite.types import Grid
 
-SUFFIX = ".records.jsonl"
 STANDARD = tuple(f"{BUNDLED}/{name}" for name in ("markdown", "csv", "json"))
 
 

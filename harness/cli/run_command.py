@@ -25,7 +25,7 @@ from harness.measuring.machine import versions
 from harness.observing import Audience, Listener
 from harness.plan import Plan, Weights
 from harness.plugins import Registry
-from harness.records import Records, RunFacts, make_records, read_records, with_earlier
+from harness.records import SUFFIX, Records, RunFacts, make_records, read_records, with_earlier
 from harness.runner import Outcome
 from harness.specs import Reporter
 from harness.store import Store, write_atomic
@@ -217,7 +217,7 @@ def finish(
     """Write record and reports, say what came out."""
     from harness.reports import json_report, summarise, summary_sentence, write_reports
 
-    path = reports / f"{opened.report_name}.records.jsonl"
+    path = reports / f"{opened.report_name}{SUFFIX}"
     complete = _with_earlier(opened, records, path)
     complete.write(path)
     report = summarise(complete, opened.registry)

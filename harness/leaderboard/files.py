@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.leaderboard.model import Refused
+from harness.records import SUFFIX
 
-SUFFIX = ".records.jsonl"
 LARGEST = 1 << 29  # bytes: 50 times the record of a hundred rows on 3,000 examples
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from harness.store import write_atomic
 
 SCHEMA = 1
+SUFFIX = ".records.jsonl"  # of a record's file; before it stands the name of the report
 Json = dict[str, Any]
 
 

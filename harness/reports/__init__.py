@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import PluginError, SuiteError, worded
 from harness.plain import plain as plain_text
+from harness.records import SUFFIX
 from harness.reports.compact import compact_tables
 from harness.reports.figures import draw
 from harness.reports.maintable import MainTable, main_table
@@ -20,10 +21,8 @@ from harness.reports.tables import Marked
 from harness.specs import Reporter
 from harness.store import write_atomic
 
-RECORD = ".records.jsonl"
 LONGEST = 230  # bytes of a file's name: it is written under a longer one first, and file systems end at 255
 __all__ = [
-    "RECORD",
     "Absent",
     "MainTable",
     "Marked",
@@ -94,7 +93,7 @@ def _write(path: Path, content: bytes) -> None:
 def _checked(files: Mapping[str, str | bytes], name: str, written: Mapping[str, str]) -> dict[str, bytes]:
     """Contents as bytes. PluginError for a name or content that cannot be a report's file."""
     for file, content in files.items():
-        own = file.startswith(f"{name}.") and "/" not in file and file.isprintable() and file != f"{name}{RECORD}"
+        own = file.startswith(f"{name}.") and "/" not in file and file.isprintable() and file != f"{name}{SUFFIX}"
         if len(file.encode()) > LONGEST:
             msg = f"file {file[:80]!r}…: a name of {len(file.encode())} bytes, at most {LONGEST} are allowed"
             raise PluginError(msg)
