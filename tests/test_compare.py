@@ -20,7 +20,7 @@ from report_fakes import (
     tables,
 )
 
-from harness.comparing import Limits, compare, comparison_json, render
+from harness.comparing import Limits, answers, compare, comparison_json, facts, render
 from harness.errors import SuiteError
 
 
@@ -357,6 +357,31 @@ def test_what_changed_is_named_beside_the_rows_that_it_enters():
     assert "Look first at models.lstm.train.epochs (3 → 1)" in found.sentence
     assert named(found, "lstm-kd").touched_by == ()
     assert named(found, "lstm-kd").differs_from == ""
+
+
+@pytest.mark.parametrize("levels", [100, 990, 3000])
+def test_a_suite_of_many_levels_is_told_apart_by_its_digest_at_least(levels):
+    text = "[models]\n" + ".".join(["a"] * levels) + " = 1\n"
+    after = records(suite={**run_document()["suite"], "text": text}, digest="0ther")
+    found = compared(records(suite=suite(3)), after)
+    assert found.facts
+    assert all(len(fact.name) <= facts.LONGEST for fact in found.facts)
+
+
+def test_names_of_facts_cannot_grow_with_their_depth():
+    name = "n" * 5000
+    run = run_document(suite=suite(3))
+    run["machine"] = {**run["machine"], "identity": {name: {name: dict.fromkeys(map(str, range(50)), 1)}}}
+    other = json.loads(json.dumps(run).replace(": 1}", ": 2}"))
+    found = compared(replace(records(), run=run), replace(records(), run=other))
+    assert [len(fact.name) for fact in found.facts] == [facts.LONGEST]
+
+
+def test_rows_are_known_again_by_what_they_answered_and_kept_by_a_digest():
+    one, other = np.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(2, 3)
+    assert answers._fingerprint([one]) == answers._fingerprint([one.copy()])
+    assert len({answers._fingerprint([one]), answers._fingerprint([other]), answers._fingerprint([one, one])}) == 3
+    assert len(answers._fingerprint([np.zeros((100_000, 2))])) == 32
 
 
 def test_a_teachers_change_touches_its_students():

@@ -19,6 +19,7 @@ from harness.plugins import Registry
 Json = Any
 ABOUT: tuple[About, ...] = ("suite", "data", "libraries", "code", "machine", "measuring")  # nearest to a result first
 WORK = ("task", "data", "models", "chains", "matrix", "anchor")  # tables of a suite that results depend on
+LONGEST = 300  # characters of a name
 LEFT_OUT = ("ids", "items", "examples")  # of data: the digest of the ids is shown under a name of its own
 _RUNNERS = ("prepare", "build", "train", "compress", "predict", "score", "measure")
 
@@ -115,9 +116,12 @@ def _recorded(side: Opened) -> dict[About, dict[str, str]]:
 def _suite(run: Json) -> dict[str, str]:
     """What decides results, key by key; of a text that is no TOML, the run's digest of it."""
     try:
-        document = tomllib.loads(run["suite"]["text"])
+        return _tables(run, tomllib.loads(run["suite"]["text"]))
     except (tomllib.TOMLDecodeError, RecursionError):
         return {"digest": str(run["digest"])}
+
+
+def _tables(run: Json, document: Json) -> dict[str, str]:
     task = {name: run["task"].get(name) for name in ("max_length", "source", "params")}  # with what --set changed
     overrides = dict.fromkeys(sorted(run["suite"]["set"]), True)
     tables = {name: document[name] for name in WORK if name in document}
@@ -134,10 +138,10 @@ def _data(number: int, data: Json) -> Iterator[tuple[str, str]]:
 
 
 def _leaves(value: Json, path: str) -> Iterator[tuple[str, str]]:
-    """`models.lstm.train.epochs` → `8`, as JSON; short lists whole."""
+    """`models.lstm.train.epochs` → `8`, as JSON; short lists whole. A path of a stranger's record may have no end."""
     if isinstance(value, dict):
         for name, entry in value.items():
-            yield from _leaves(entry, f"{path}.{name}" if path else str(name))
+            yield from _leaves(entry, (f"{path}.{name}" if path else str(name))[:LONGEST])
     elif isinstance(value, list) and any(isinstance(entry, dict | list) for entry in value):
         for number, entry in enumerate(value):
             yield from _leaves(entry, f"{path}[{number}]")
