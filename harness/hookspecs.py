@@ -129,7 +129,8 @@ def harness_executors() -> Iterable[ExecutorSpec]:
     runner owns the order: it submits a stage when its inputs are in the store, never more at once than `capacity`,
     which is read anew each time and may change. A stage is plain JSON (`Stage.as_json`, `stage_from_json`), so any
     process that has the same plugins and the store can run it with `harness.run_stage`; its key is how it is spoken of
-    afterwards. A worker that dies is a `failed` event of its stage, never an exception.
+    afterwards. A worker that dies is a `failed` event of its stage, never an exception: what is raised, or reported of
+    stages that it was not given, ends the run.
 
     Example::
 

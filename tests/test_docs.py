@@ -27,6 +27,18 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
+def test_the_design_says_where_everything_is():
+    places = (
+        (ROOT / "docs/design.md").read_text(encoding="utf-8").partition("## Where things are")[2].partition("##")[0]
+    )
+    named = {name.removeprefix("harness/").rstrip("/") for name in re.findall(r"`([^`]+)`", places)}
+    there = {
+        path.name for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert there - named == {"__init__.py", "__main__.py"}
+    assert {name for name in named if name.endswith(".py")} <= {*there, "loop.py"}
+
+
 def test_the_example_suite_loads():
     text = (ROOT / "docs/suites.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
