@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from harness.cli import COMMANDS
+from harness.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "datasets", "onnxruntime", "onnx", "accelerate", "optimum", "scipy", "pandas")
@@ -46,6 +47,12 @@ def test_reporting_loads_nothing_heavy(project):
         env=project.environment,
     )
     assert not set(done.stdout.split()) & set(HEAVY)
+
+
+@pytest.mark.parametrize("name", ["", "cache", "new", "plugin"])
+def test_no_summary_of_a_command_is_cut_off(name):
+    said = CliRunner().invoke(cli, [*name.split(), "--help"], terminal_width=80).output
+    assert "..." not in said.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "cache ls", "cache verify", "cache gc", "new suite", "plugin new", "plugin check", ""])

@@ -62,11 +62,12 @@ def ls(as_json: bool) -> int:
 
 
 @command.command(
+    short_help="Compare every stored file with its hash; with --recompute, answers with new ones.",
     epilog="""\b
 Examples:
   harness cache verify
   harness cache verify --recompute 1%
-  harness cache verify --recompute 20 --seed 7"""
+  harness cache verify --recompute 20 --seed 7""",
 )
 @click.option(
     "--recompute", metavar="SHARE|NUMBER", help="Also answer so many examples of each predict entry anew: 1%, or 20."
@@ -151,9 +152,10 @@ class _Slow:
 
 
 @command.command(
+    short_help="Remove entries that no record refers to, and what killed stages left.",
     epilog="""\b
 Example:
-  harness cache gc --dry-run --reports reports"""
+  harness cache gc --dry-run --reports reports""",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be removed.")
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)

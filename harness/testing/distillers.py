@@ -69,9 +69,7 @@ class Bench(common.Bench):
             loss.begin(self.params(), batch.critical, [WIDTHS] * len(batch.states))
         said = loss.loss(batch, self.params())
         if not (isinstance(said, tuple) and len(said) == 2 and isinstance(said[1], dict)):
-            msg = (
-                f"`loss` returned a {type(said).__name__}; expected the loss and its parts, (Tensor, dict)"
-            )
+            msg = f"`loss` returned a {type(said).__name__}; expected the loss and its parts, (Tensor, dict)"
             raise Broken(msg)
         return said
 
