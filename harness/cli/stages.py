@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from harness.plugins import Registry
 from harness.runner import Outcome, Runner
 from harness.specs import ExecutorRequest, ExecutorSpec
 from harness.store import Store
+
+ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -41,10 +45,32 @@ def started(registry: Registry, where: Chosen, store: Store, workers: int | None
     made = _made(spec, request, where.title)
     # The harness's own bugs keep their traceback.
     executor = made if where.entry.provider.distribution == BUNDLED else Guarded(made, where.title, store)
+    with _ended_like_an_interrupt():
+        try:
+            yield Stages(store, executor, relay, drawn=not spec.interactive)
+        finally:
+            executor.close()
+
+
+@contextmanager
+def _ended_like_an_interrupt() -> Iterator[None]:
+    """What asks a run to end (`kill`, a container that stops, a terminal that is gone) does it like Ctrl-C.
+
+    Otherwise it would be gone at once, and what its stages started would stay. What is ignored, as by nohup, stays so.
+    """
+
+    def interrupt(_: int, __: object) -> None:
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    taken = [number for number in ENDS if here and signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, interrupt)
     try:
-        yield Stages(store, executor, relay, drawn=not spec.interactive)
+        yield
     finally:
-        executor.close()
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass

@@ -195,6 +195,10 @@ def wordy(request):
     return {"changed": True, "bytes": {"int8": "many"}}
 
 
+def waiting(request):
+    subprocess.run(["/bin/sleep", str(FOREVER)], check=True)
+
+
 class Hostile:
     """Copies the model, then does what it is told to."""
 
