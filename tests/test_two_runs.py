@@ -86,6 +86,31 @@ def test_inputs_that_are_another_than_they_should_be_still_are(executor, stages)
     assert event.damaged == (first.needs[0],)
 
 
+def test_a_change_that_keeps_size_and_time_is_seen(executor, stages):
+    first = next(stage for stage in stages if stage.needs)
+    for stage in stages[: stages.index(first)]:
+        ended(executor, stage)
+    executor.submit(first)
+    victim = next(path for path in files_under(executor.store.folder(first.needs[0])) if path.suffix == ".json")
+    was = victim.stat()
+    with victim.open("r+b") as file:
+        file.write(b" ")
+    os.utime(victim, ns=(was.st_atime_ns, was.st_mtime_ns))
+    event = next(event for _ in range(100) for event in executor.wait(5) if event.kind != "progress")
+    assert "among its inputs, which are read-only" in event.reason
+
+
+def test_a_second_name_of_an_input_is_no_change(executor, stages, tmp_path):
+    first = next(stage for stage in stages if stage.needs)
+    for stage in stages[: stages.index(first)]:
+        ended(executor, stage)
+    executor.submit(first)
+    for number, path in enumerate(files_under(executor.store.folder(first.needs[0]))):
+        (tmp_path / f"link{number}").hardlink_to(path)
+    event = next(event for _ in range(100) for event in executor.wait(5) if event.kind != "progress")
+    assert event.reason == ""
+
+
 def test_what_a_run_leaves_in_the_stores_staging_is_removed_and_nothing_of_anothers(executor, stages):
     """Process numbers tell nothing: those of containers that share a store are the same."""
     first, second = stages[0], stages[1]

@@ -8,16 +8,18 @@ from pathlib import Path
 
 from harness.store import files_under
 
-State = Mapping[str, tuple[int, int, int]]  # file → size, time of change, inode: cheap, and any write changes it
+# File → size, inode, time of change of its content, of anything: cheap, any write changes it, nobody can set it back.
+State = Mapping[str, tuple[int, int, int, int]]
 
 
 def state_of(folder: Path) -> State:
     """What stands in an entry, links as links; of a folder that is gone, nothing."""
-    found: dict[str, tuple[int, int, int]] = {}
+    found: dict[str, tuple[int, int, int, int]] = {}
     for path in files_under(folder):
         with contextlib.suppress(FileNotFoundError):  # another run is just removing it
             entry = path.lstat()
-            found[str(path.relative_to(folder))] = (entry.st_size, entry.st_mtime_ns, entry.st_ino)
+            times = entry.st_mtime_ns, entry.st_ctime_ns
+            found[str(path.relative_to(folder))] = (entry.st_size, entry.st_ino, *times)
     return found
 
 
