@@ -55,7 +55,9 @@ def test_no_summary_of_a_command_is_cut_off(name):
     assert "..." not in said.partition("Commands:")[2]
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "cache ls", "cache verify", "cache gc", "new suite", "plugin new", "plugin check", ""])
+@pytest.mark.parametrize(
+    "name", [*COMMANDS, "cache ls", "cache verify", "cache gc", "new suite", "plugin new", "plugin check", ""]
+)
 def test_every_help_has_an_example(name, tmp_path):
     words = [*name.split(), "--help"]
     done = subprocess.run(

@@ -47,7 +47,9 @@ def environment(tmp_path_factory):
 def run(environment, *command):
     python, folder = environment
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HARNESS", "PYTEST"))}
-    return quiet(python, *command, cwd=folder, env={**clean, "HARNESS_STORE": str(folder / "store"), "OMP_NUM_THREADS": "1"})
+    return quiet(
+        python, *command, cwd=folder, env={**clean, "HARNESS_STORE": str(folder / "store"), "OMP_NUM_THREADS": "1"}
+    )
 
 
 def test_an_installed_wheel_is_found_by_name(environment):

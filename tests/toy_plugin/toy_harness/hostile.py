@@ -72,14 +72,14 @@ def flooding(request):
 
 
 def child(request):
-    subprocess.Popen(["sleep", str(FOREVER)])
+    subprocess.Popen(["sleep", str(FOREVER)])  # noqa: S607
     return {"changed": True}
 
 
 def daemon(request):
     """As services start: two forks, a session of its own, no environment."""
     words = f"exec env -i sleep {FOREVER} >/dev/null 2>&1 </dev/null &"
-    subprocess.run(["setsid", "sh", "-c", words], check=True)
+    subprocess.run(["setsid", "sh", "-c", words], check=True)  # noqa: S607
     time.sleep(0.2)
     return {"changed": True}
 
