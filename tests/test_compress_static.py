@@ -20,6 +20,8 @@ from harness_onnx.graph import operators
 from harness_onnx.plugin import StaticInt8Params
 from harness_onnx.quantize import load
 from harness_onnx.static_int8 import OnnxStaticInt8
+from harness_openvino.extra import absent
+from harness_torch.cpu import no_bf16
 
 TEXTS = 24
 
@@ -211,3 +213,50 @@ def test_the_core_notes_which_examples_were_read():
     cut = Calibration(answerer, examples, windows([0, 0, 2, 3]))  # contexts of questions, cut into windows
     assert len(list(cut)) == 4
     assert cut.ids_read() == ["a", "c", "d"]
+
+
+SUITE = """
+schema = 1
+[suite]
+name = "chains"
+title = "Every way of quantizing"
+anchor = { model = "tiny", compress = "none" }
+[task]
+use = "sentiment"
+source = "bundled:harness_sentiment/data/quickstart"
+max_length = 32
+[models.tiny]
+use = "transformer"
+vocab_size = 500
+hidden_size = 32
+layers = 1
+heads = 2
+train = { distil = "finetune", max_steps = 20 }
+[chains]
+static = ["onnx", { use = "onnx-static-int8", examples = 20 }]
+int4 = ["onnx", "onnx-int4"]
+bf16 = ["torch-bf16"]
+ov = ["onnx", { use = "openvino-int8", examples = 20 }]
+[matrix]
+compress = ["none", "static", "int4", "bf16", "ov"]
+[measure]
+speed = false
+"""
+
+
+def test_a_whole_run_names_its_calibration_examples_and_why_rows_are_missing(project):
+    project.write(SUITE, "chains.toml")
+    project.harness("run", "chains.toml")
+    lines = (project.folder / "reports/chains.records.jsonl").read_text().splitlines()
+    found = {doc["axes"]["compress"]: doc for doc in map(json.loads, lines) if doc["kind"] == "cell"}
+    assert found["static"]["status"] == found["int4"]["status"] == "ok"
+    train = list(project.folder.glob(".harness/objects/**/train/examples.jsonl"))
+    ids = [json.loads(line)["id"] for line in train[0].read_text().splitlines()]
+    calibrated = [
+        doc for doc in found.values() if doc["status"] == "ok" and "calibration" in (doc["compress"] or [{}])[-1]
+    ]
+    assert found["static"] in calibrated
+    for doc in calibrated:
+        assert doc["compress"][-1]["calibration"] == {"role": "train", "ids": ids[:20]}
+    for name, reason in (("bf16", no_bf16()), ("ov", absent("openvino", "nncf"))):
+        assert (found[name]["status"], found[name]["reason"]) == (("skipped", reason) if reason else ("ok", ""))

@@ -106,9 +106,19 @@ def _data(found: Material, script: Script, wishes: Wishes) -> Any:
     )
 
 
+_FORMATS = {
+    "onnx": ("onnx",),
+    "onnx-int8": ("onnx", "int8"),
+    "onnx-int4": ("onnx", "int4"),
+    "openvino": ("openvino",),
+    "torch-bf16": ("bf16",),
+    "torch-int8": ("int8",),
+}
+
+
 def _tags(found: Material) -> list[str]:
     distilled = ["distillation"] if any(step.teachers for step in found.steps) else []
-    formats = {"onnx": ["onnx"], "onnx-int8": ["onnx", "int8"], "torch-int8": ["int8"]}.get(found.artifact.format, [])
+    formats = _FORMATS.get(found.artifact.format, ())
     return ["harness", plain(found.student.name), plain(found.task.use), *formats, *distilled]
 
 
