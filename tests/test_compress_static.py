@@ -258,5 +258,8 @@ def test_a_whole_run_names_its_calibration_examples_and_why_rows_are_missing(pro
     assert found["static"] in calibrated
     for doc in calibrated:
         assert doc["compress"][-1]["calibration"] == {"role": "train", "ids": ids[:20]}
+    told = (project.folder / "reports/chains.md").read_text()
+    assert "calibration.examples 20" in told
+    assert ids[0] not in told
     for name, reason in (("bf16", no_bf16()), ("ov", absent("openvino", "nncf"))):
         assert (found[name]["status"], found[name]["reason"]) == (("skipped", reason) if reason else ("ok", ""))

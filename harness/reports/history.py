@@ -43,8 +43,20 @@ def _step(facts: Sequence[Json], label: str, registry: Registry) -> Step:
         isa_dependent=spec is not None and spec.isa_dependent,
         loud="; ".join(f"{use} on {label}: {text}" for text in dict.fromkeys(loud)),
         parity=_worst([entry["parity"] for entry in facts if entry.get("parity")]),
-        facts={name: value for name, value in facts[0].items() if name not in (*_ELSEWHERE, *_OF_THE_WORKER)},
+        facts={
+            name: _counted(value) if name == "calibration" else value
+            for name, value in facts[0].items()
+            if name not in (*_ELSEWHERE, *_OF_THE_WORKER)
+        },
     )
+
+
+def _counted(calibration: Any) -> Any:
+    """How many examples were read, where the record has their ids: pages of them tell a reader nothing."""
+    if not (isinstance(calibration, dict) and isinstance(calibration.get("ids"), list)):
+        return calibration
+    rest = {name: value for name, value in calibration.items() if name != "ids"}
+    return {**rest, "examples": len(calibration["ids"])}
 
 
 def _spec(use: str, registry: Registry) -> CompressorSpec | None:
