@@ -111,9 +111,9 @@ def test_signed_activations_lie_around_zero(symmetric, kind):
 
 
 def test_the_same_graph_and_texts_give_the_same_bytes():
-    for name in ("once", "twice"):
+    for name in ("static-once", "static-twice"):
         static(made("bag").folder, name)
-    files = [(made("bag").folder / name / "model.onnx").read_bytes() for name in ("once", "twice")]
+    files = [(made("bag").folder / name / "model.onnx").read_bytes() for name in ("static-once", "static-twice")]
     assert files[0] == files[1]
 
 

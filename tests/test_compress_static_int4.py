@@ -79,7 +79,7 @@ def test_smaller_blocks_cost_scales_and_err_less():
 
 def test_embeddings_stay_fp32_when_asked():
     bag = made("bag")
-    facts = packed(bag.folder, "words", embeddings=False)
+    facts = packed(bag.folder, "int4-words", embeddings=False)
     assert facts["bytes"]["embeddings"] == bag.facts["bytes"]["embeddings"]
     assert facts["int4_tables"] == 0
     assert facts["changed"]
@@ -119,10 +119,10 @@ def test_the_quantizer_leaves_source_and_root_logger_alone(monkeypatch, capfd):
 
 
 def test_the_same_graph_gives_the_same_bytes():
-    for name in ("once", "twice"):
+    for name in ("int4-once", "int4-twice"):
         packed(made("bag").folder, name)
-    files = [(made("bag").folder / name / "model.onnx").read_bytes() for name in ("once", "twice")]
+    files = [(made("bag").folder / name / "model.onnx").read_bytes() for name in ("int4-once", "int4-twice")]
     assert files[0] == files[1]
-    graph = onnx.load(made("bag").folder / "once/model.onnx")
+    graph = onnx.load(made("bag").folder / "int4-once/model.onnx")
     assert operators(graph)["GatherBlockQuantized"] == 1
     assert all(np.isfinite(numpy_helper.to_array(t)).all() for t in graph.graph.initializer if t.data_type == 1)
