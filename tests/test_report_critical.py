@@ -16,7 +16,7 @@ import pytest
 import report_fakes as fakes
 from report_fakes import change, entity_report, part, row, tables
 
-from harness.records import PLAIN, packed, read_records, read_samples, with_earlier
+from harness.records import PLAIN, making, packed, read_records, read_samples, with_earlier
 from harness.records.making import _items, _quality
 from harness.reports import json_report, render, summarise, to_csv
 from harness.reports.claims import verdict
@@ -394,7 +394,7 @@ def test_records_with_spans_are_written_and_read_back(tmp_path):
     assert render(summarised(read_records(path))) == render(entity_report())
 
 
-def test_spans_that_an_earlier_run_listed_stay_with_its_cells():
+def test_spans_that_an_earlier_run_listed_stay_with_its_cells(monkeypatch):
     earlier = fakes.entity_records()
     document = earlier.run["task"]["data"][0]
     bare = {
@@ -405,8 +405,11 @@ def test_spans_that_an_earlier_run_listed_stay_with_its_cells():
     class Nothing:
         cells = ()
 
-    found = with_earlier(replace(earlier, run=bare, cells=[]), earlier, Nothing())
-    assert found.run["task"]["data"][0]["items"] == fakes.ITEMS
-    other = {**bare, "task": {**bare["task"], "data": [{**document, "examples": "others", "items": []}]}}
-    assert with_earlier(replace(earlier, run=other), earlier, Nothing()).run["task"]["data"][0]["items"] == []
+    def data(run):
+        monkeypatch.setattr(making, "_data", lambda plan, store: run["task"]["data"])
+        return with_earlier(replace(earlier, run=run, cells=[]), earlier, Nothing(), None).run["task"]["data"]
+
+    assert data(bare)[0]["items"] == fakes.ITEMS
+    other = {**document, "examples": "others", "items": []}
+    assert data({**bare, "task": {**bare["task"], "data": [other]}})[0]["items"] == []
     assert not any(math.isnan(r.exchange.lost) for r in entity_report().rows)

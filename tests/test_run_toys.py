@@ -285,6 +285,19 @@ def test_the_retry_of_one_cell_keeps_the_others_in_the_report(project):
     assert {cell["cell"].partition(",")[0] for cell in quality(project)} == {"model=plain"}
 
 
+def test_what_is_skipped_is_said_once_and_costs_the_others_nothing(project, suite):
+    project.write(
+        suite.replace("[matrix]", 'away = ["toy-elsewhere"]\n[matrix]').replace('"round"]\n', '"round", "away"]\n')
+    )
+    ran = project.harness("run", "toys.toml")
+    assert "skipped  4 cells: needs a toy machine" in ran.err
+    before, data = quality(project), records(project, "run")[0]["task"]["data"]
+    again = project.harness("run", "toys.toml", "--only", "compress=away")
+    assert "skipped  4 cells: needs a toy machine" in again.err
+    assert quality(project) == before
+    assert records(project, "run")[0]["task"]["data"] == data
+
+
 def test_bad_data_ends_the_run_with_2_before_anything_else_and_writes_no_report(project, suite):
     changed = 'use = "sentiment"\nsource = "rows.csv"\n[models.plain]'
     project.write(suite.replace('use = "toy"\n[models.plain]', changed))

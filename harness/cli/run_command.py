@@ -102,7 +102,8 @@ def command(
             versions=versions(LIBRARIES),
         )
         records = make_records(plan, store, outcomes, opened.registry, facts)
-        finish(opened, records, reports, standard, counts(dict(outcomes), seconds), as_json=as_json)
+        complete = _with_earlier(opened, records, store, reports)
+        finish(opened, complete, reports, standard, counts(dict(outcomes), seconds), as_json=as_json)
         code = say_problems(opened, records, outcomes)
         watching.status = "failed" if code else "ok"
     return code
@@ -217,10 +218,8 @@ def finish(
     """Write record and reports, say what came out."""
     from harness.reports import json_report, summarise, summary_sentence, write_reports
 
-    path = reports / f"{opened.report_name}{SUFFIX}"
-    complete = _with_earlier(opened, records, path)
-    complete.write(path)
-    report = summarise(complete, opened.registry)
+    records.write(reports / f"{opened.report_name}{SUFFIX}")
+    report = summarise(records, opened.registry)
     written, *_ = write_reports(report, reports, opened.report_name, reporters)
     if as_json:
         click.echo(json.dumps(json_report(report), ensure_ascii=False, indent=1))
@@ -231,12 +230,13 @@ def finish(
     sys.stdout.flush()
 
 
-def _with_earlier(opened: Opened, records: Records, path: Path) -> Records:
+def _with_earlier(opened: Opened, records: Records, store: Store, reports: Path) -> Records:
     """A run of some cells adds to the record of the others; a record that cannot be read is replaced."""
+    path = reports / f"{opened.report_name}{SUFFIX}"
     if len(opened.cells) == len(opened.suite.cells) or not path.exists():
         return records
     try:
-        return with_earlier(records, read_records(path), opened.plan(opened.suite.cells))
+        return with_earlier(records, read_records(path), opened.plan(opened.suite.cells), store)
     except HarnessError as error:
         talk(f"the earlier record is left out: {error}")
         return records
@@ -253,6 +253,7 @@ def say_problems(opened: Opened, records: Records, outcomes: Mapping[str, Outcom
     if len(failed) > SHOWN:
         talk(f"… and {len(failed) - SHOWN} more failed cells; the report lists all")
     _say_once("not run", [_first_line(cell["reason"]) for cell in waited])
+    _say_once("skipped", [_first_line(cell["reason"]) for cell in records.cells if cell["status"] == "skipped"])
     lost = [cell["unmeasured"] for cell in records.cells if cell["status"] == "ok" and _lost(opened, cell)]
     _say_once("not measured", lost)
     return 1 if failed or waited or lost else 0

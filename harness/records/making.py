@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,10 +62,11 @@ def make_records(
     return Records(_run(plan, store, registry, facts, scored), measurements, cells)
 
 
-def with_earlier(records: Records, earlier: Records, whole: Plan) -> Records:
+def with_earlier(records: Records, earlier: Records, whole: Plan, store: Store) -> Records:
     """Keep what an earlier run of the suite found about cells that this one did not select.
 
     Kept are cells whose work is planned as it was then; so the retry of one cell does not cost the report the others.
+    The data are those of the whole plan: what was selected may be skipped, and need none.
     """
     now = {str(cell["cell"]): cell for cell in records.cells}
     then = {str(cell["cell"]): cell for cell in earlier.cells}
@@ -74,16 +75,20 @@ def with_earlier(records: Records, earlier: Records, whole: Plan) -> Records:
         known = now.get(planned.cell.id) or then.get(planned.cell.id)
         if known and (planned.cell.id in now or known.get("work") == list(planned.work)):
             cells.append(known)
-    run = {**records.run, "task": {**records.run["task"], "data": _with_items(records.run, earlier.run)}}
+    run = {
+        **records.run,
+        "task": {**records.run["task"], "data": _with_items(_data(whole, store), records.run, earlier.run)},
+    }
     wanted = {str(cell["measure"]) for cell in cells}
     measurements = {k: m for k, m in {**earlier.measurements, **records.measurements}.items() if k in wanted}
     return Records(run, measurements, cells)
 
 
-def _with_items(run: Json, earlier: Json) -> list[Json]:
-    """The run's data, with the critical spans that an earlier run listed where this one scored nothing on them."""
-    known = {data.get("examples"): {"items": data["items"]} for data in earlier["task"]["data"] if "items" in data}
-    return [{**known.get(data.get("examples"), {}), **data} for data in run["task"]["data"]]
+def _with_items(found: Sequence[Json], run: Json, earlier: Json) -> list[Json]:
+    """Data with the critical spans that the run listed, or an earlier one where this one scored nothing on them."""
+    listed = [data for data in (*earlier["task"]["data"], *run["task"]["data"]) if "items" in data]
+    known = {data.get("examples"): {"items": data["items"]} for data in listed}
+    return [{**known.get(data.get("examples"), {}), **data} for data in found]
 
 
 def _run(plan: Plan, store: Store, registry: Registry, facts: RunFacts, scored: Mapping[str, str]) -> Json:

@@ -61,6 +61,10 @@ def harness_compressors():
         factory="toy_harness.toy:Trouble", params=TroubleParams,
     )  # fmt: skip
     yield CompressorSpec(
+        name="toy-elsewhere", summary="Needs what no machine has", version=1, consumes=("toy",), produces="toy",
+        factory="toy_harness.toy:Round", supports=lambda student, head: "needs a toy machine",
+    )  # fmt: skip
+    yield CompressorSpec(
         name="toy-hostile", summary="Does what no plugin should", version=1, consumes=("toy",), produces="toy",
         factory="toy_harness.hostile:Hostile", params=TroubleParams,
     )  # fmt: skip
