@@ -347,6 +347,8 @@ class Planner:
             yield f"'{step.distil}' does not know the head '{spec.head}'"
         if distiller.states(step.params) and len(step.teacher) > 1:
             yield f"'{step.distil}' compares states with those of one teacher, not of {len(step.teacher)}"
+        if step.loop.ensemble != "mean" and not distiller.weighs_teachers:
+            yield f"'{step.distil}' cannot weigh its teachers: remove ensemble = \"{step.loop.ensemble}\""
         if distiller.reads_critical and not spec.names_critical:
             yield f"'{step.distil}' is about critical types, and the task '{task.use}' names none"
         if reason := distiller.supports(step.params, spec.head, spec.classes(task.params)):

@@ -137,6 +137,7 @@ class DistillerSpec(Spec):
     miniature: Mapping[str, Any] = field(default_factory=dict)  # params that --rehearse overrides (None removes one)
     rate: Callable[[Any], float] = field(default=lambda params: 1.0)  # factor on the suite's learning rate
     stateful: bool = False  # the factory makes a `StatefulDistiller`
+    weighs_teachers: bool = False  # does the loss read `Batch.weights`?
     states: Callable[[Any], tuple[tuple[int, int], ...]] = field(default=lambda params: ())
     # (layer of the student, layer of its one teacher) whose states the loss compares; 0: embeddings, -1: the last
     supports: Callable[[Any, Head, int | None], str | None] = field(default=lambda params, head, classes: None)
@@ -381,6 +382,7 @@ class Batch:
     layers: int = 1  # how many units in a row are about one word: the types of nested entities
     critical: torch.Tensor | None = None  # int64 [C]: the critical type of each class, -1: none; see `CriticalTask`
     states: tuple[tuple[torch.Tensor, torch.Tensor], ...] = ()  # [U, H] of student and of teacher, for each pair
+    weights: torch.Tensor | None = None  # float32 [K, U]: of each of K teachers, adding up to 1 in a unit; None: alike
 
 
 class Distiller(Protocol):

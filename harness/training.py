@@ -27,3 +27,4 @@ class TrainParams(Params):
     select: Literal["last", "best"] = "last"  # which epoch the cell uses; `best` by the primary metric on dev
     eval_steps: int | None = Field(default=None, ge=1)  # judge dev after so many steps too, not only after each epoch
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    ensemble: Literal["mean", "confidence"] = "mean"  # how several teachers become one: alike, or by their certainty

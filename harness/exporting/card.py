@@ -305,6 +305,7 @@ def _params(found: Material) -> dict[str, Json]:
 
 def _step(number: int, step: Step) -> str:
     taught = f" from {_public(', '.join(step.teachers))}" if step.teachers else ""
+    taught += f", weighed by {step.loop['ensemble']}" if step.loop["ensemble"] != "mean" else ""
     on = ", on unlabelled texts" if step.transfer else ""
     loop = {name: step.loop[name] for name in LOOP if step.loop.get(name) not in (None, 0, 0.0)}
     best = step.facts.get("best_epoch") if step.loop["select"] == "best" else None

@@ -1,4 +1,7 @@
-"""What several teachers answer together: the mean of their probabilities, from the logits that are stored anyway."""
+"""What several teachers answer together: the mean of their probabilities, from the logits that are stored anyway.
+
+By the weights that their student was taught with.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.certainty import confidence, log_probabilities
 from harness.data import read_examples, read_meta, read_predictions
 from harness.keys import Ref, digest
 from harness.plan import CellPlan, Plan
@@ -22,30 +26,41 @@ def ensemble(planned: CellPlan, plan: Plan, store: Store, registry: Registry) ->
     A teacher is its first seed, as for its students. Only tasks whose answers are classes have such ensembles.
     """
     task_config, model = bind(plan.suite, planned.cell)
-    several = [step.teacher for step in model.train if len(step.teacher) > 1]
+    several = [step for step in model.train if len(step.teacher) > 1]
     task = registry.task(task_config.use)
     if not several or task.head != "sequence" or planned.score is None:
         return None
     data = plan.stages[planned.score].inputs["data"]
-    predicted = [_answers(name, planned, plan, data) for name in several[-1]]
+    step = several[-1]
+    predicted = [_answers(name, planned, plan, data) for name in step.teacher]
     refs = [ref for ref in predicted if ref is not None and store.entry(ref.key)]
     if len(refs) < len(predicted) or not store.entry(data.key):
         return None
     examples = read_examples(store.path(data))
     labels = read_meta(store.path(Ref(data.key, "meta"))).labels
     logits = [read_predictions(store.path(ref), examples).values for ref in refs]
-    samples = task.load(task_config.params).samples(examples, list(together(logits)), labels)
-    ids = [example["id"] for example in examples]
-    return {"teachers": list(several[-1]), "examples": digest(ids), "samples": packed(np.asarray(samples, np.float64))}
+    weights = confidence(logits) if step.loop.ensemble == "confidence" else None
+    samples = task.load(task_config.params).samples(examples, list(together(logits, weights)), labels)
+    return {
+        "teachers": list(step.teacher),
+        **_weighed(step.loop.ensemble, weights),
+        "examples": digest([example["id"] for example in examples]),
+        "samples": packed(np.asarray(samples, np.float64)),
+    }
 
 
-def together(logits: Sequence[np.ndarray]) -> np.ndarray:
-    """Logits [n, C] of each teacher → logarithms of their mean probabilities [n, C]."""
-    wide = [np.asarray(values, dtype=np.float64) for values in logits]
-    shifted = [values - values.max(axis=1, keepdims=True) for values in wide]
-    logs = [values - np.log(np.exp(values).sum(axis=1, keepdims=True)) for values in shifted]
-    found: np.ndarray = np.logaddexp.reduce(logs, axis=0) - np.log(len(logs))
-    return found
+def _weighed(ensemble: str, weights: np.ndarray | None) -> Json:
+    """How, and the mean weight of each teacher over the examples; nothing where they count alike."""
+    return {} if weights is None else {"ensemble": ensemble, "weights": weights.mean(axis=1).round(6).tolist()}
+
+
+def together(logits: Sequence[np.ndarray], weights: np.ndarray | None = None) -> np.ndarray:
+    """Logits [n, C] of each of K teachers, weights [K, n] → logarithms of their mean probabilities [n, C]."""
+    logs = [log_probabilities(values) for values in logits]
+    if weights is None:
+        found: np.ndarray = np.logaddexp.reduce(logs, axis=0) - np.log(len(logs))
+        return found
+    return np.asarray(np.logaddexp.reduce(np.asarray(logs) + np.log(weights.astype(np.float64))[..., None], axis=0))
 
 
 def _answers(name: str, student: CellPlan, plan: Plan, data: Ref) -> Ref | None:

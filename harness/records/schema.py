@@ -33,6 +33,7 @@ Amount = Annotated[float, Field(ge=0, le=1e15)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e15)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 AtLeastOne = Annotated[int, Field(ge=1, le=10**15)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Whole = Annotated[int, Field(ge=-(10**15), le=10**15)]
 AxisValue = Union[Name, Whole, Number, bool, None]  # noqa: UP007 - read at run time
 Axes = dict[Word, AxisValue]
@@ -566,6 +567,8 @@ class Ensemble(Part):
     """What the teachers of a step answer together: the mean of their probabilities."""
 
     teachers: list[Name] = Field(description="Their models.")
+    ensemble: Word = _maybe(description="How they were weighed, as in its training; absent: alike.")
+    weights: list[Share] = _maybe(description="Mean weight of each over the examples; absent: alike.")
     examples: Key = Field(description="Digest of the ids that were scored, as in the run's task.data.")
     samples: Annotated[Any, PlainValidator(check_samples, json_schema_input_type=list[list[Number]] | Packed)] = Field(
         description="Figures per example, as of a cell's quality."
@@ -640,6 +643,8 @@ class Trained(Worked):
     best_epoch: Count = _maybe(description="The epoch whose weights were kept.")
     examples: AtLeastOne = _maybe(description="Examples of an epoch.")
     tokens: Count = _maybe(description="Tokens of an epoch's examples as encoded.")
+    ensemble: Word = _maybe(description="How several teachers were weighed, 'confidence'; absent: alike.")
+    weights: list[Share] = _maybe(description="Mean weight of each teacher over the steps; absent: alike.")
 
     @model_validator(mode="after")
     def _of_examples(self) -> Trained:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.reports import format as fmt
 from harness.reports.broken import BINS
 from harness.reports.escape import code, markdown
-from harness.reports.model import Absent, Broken, Fall, FallStep, Flip, Report, Taught
+from harness.reports.model import Absent, Broken, Fall, FallStep, Flip, Report, Taught, Together
 from harness.reports.tables import (
     Content,
     Lines,
@@ -24,6 +24,10 @@ from harness.reports.tables import (
 WIDE = 5  # rows beside each other in a table of slices
 SMALL = 0.001  # p below it is shown as such
 ARROW = " → "
+_WEIGHED = (
+    " By confidence: as in training, a teacher weighs in each example as much as its own answer is certain, 1 − entropy"
+    " / log of classes; the figures are means over the examples."
+)
 
 
 # ------------------------------------------------------------------------------------------------------ what was broken
@@ -258,15 +262,24 @@ def _together(report: Report) -> Lines:
         return ["What the teachers score together is not in the record.", ""]
     scores = metric_column([entry.score for entry in found], metric.unit)
     changes = metric_column([entry.difference for entry in found], metric.unit, signed=True)
+    weighed = any(entry.ensemble for entry in found)
     rows = [
-        [entry.row, " + ".join(entry.teachers), score, change]
+        [entry.row, " + ".join(entry.teachers), *([_weights(entry)] if weighed else []), score, change]
         for entry, score, change in zip(found, scores, changes, strict=True)
     ]
-    headers = ["row", "teachers", header(metric.name, metric.unit, metric.higher_is_better), Shown(_delta(report))]
+    headers = ["row", "teachers", *(["weights"] if weighed else [])]
+    headers += [header(metric.name, metric.unit, metric.higher_is_better), Shown(_delta(report))]
     note = (
         "Teachers together: the mean of their probabilities, each teacher's first seed; Δ: the row less them, paired."
+        f"{_WEIGHED if weighed else ''}"
     )
-    return [note, "", *table(headers, rows, "llrr")]
+    return [note, "", *table(headers, rows, "lllrr" if weighed else "llrr")]
+
+
+def _weights(entry: Together) -> str:
+    """How the teachers were weighed, and what that came to over all examples."""
+    means = " + ".join(f"{weight:.3f}" for weight in entry.weights)
+    return f"{entry.ensemble}: {means}" if entry.ensemble else "alike"
 
 
 def _verdict(entry: Taught, higher_is_better: bool) -> Content:
@@ -280,10 +293,12 @@ def _verdict(entry: Taught, higher_is_better: bool) -> Content:
 
 def _beats(row: str, found: Sequence[Taught], higher_is_better: bool) -> str:
     """One sentence about all of a row's teachers."""
-    verdicts = [_verdict(entry, higher_is_better) for entry in found if entry.row == row]
+    own = [entry for entry in found if entry.row == row]
+    verdicts = [_verdict(entry, higher_is_better) for entry in own]
+    name = f"{markdown(row)}{f' (teachers by {markdown(own[0].ensemble)})' if own[0].ensemble else ''}"
     better = sum(verdict == "**better**" for verdict in verdicts)
     worse = sum(verdict == "worse" for verdict in verdicts)
     if better == len(verdicts):
-        return f"{markdown(row)} beats each of its {len(verdicts)} teachers alone."
+        return f"{name} beats each of its {len(verdicts)} teachers alone."
     rest = f", is worse than {worse}" if worse else ""
-    return f"{markdown(row)} beats {better or 'none'} of its {len(verdicts)} teachers alone{rest}."
+    return f"{name} beats {better or 'none'} of its {len(verdicts)} teachers alone{rest}."

@@ -384,6 +384,7 @@ class Taught:
     row: str
     teacher: str  # label of the teacher's row
     difference: Ranged  # primary metric, row − teacher, paired
+    ensemble: str = ""  # how its teachers were weighed, 'confidence'; empty: alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,6 +395,8 @@ class Together:
     teachers: tuple[str, ...]
     score: Ranged  # primary metric
     difference: Ranged  # primary metric, row − ensemble, paired
+    ensemble: str = ""  # how they were weighed, as in the row's training; empty: alike
+    weights: tuple[float, ...] = ()  # mean weight of each over the examples
 
 
 @dataclass(frozen=True, kw_only=True)

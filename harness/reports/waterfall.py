@@ -89,12 +89,14 @@ def taught(
     """
     found = []
     for row in _uncovered(rows):
-        several = [names for names in cells[row.label][0]["teachers"] if len(names) > 1]
+        cell = cells[row.label][0]
+        several = [names for names in cell["teachers"] if len(names) > 1]
+        ensemble = next((str(step["ensemble"]) for step in cell["train"] if step.get("ensemble")), "")
         for name in dict.fromkeys(name for names in several for name in names):
             teacher = lineage.teacher(row, name, rows)
             if teacher is not None:
                 difference = quality.compared(scores(row), scores(teacher), metric.name, paired_difference)
-                found.append(Taught(row=row.label, teacher=teacher.label, difference=difference))
+                found.append(Taught(row=row.label, teacher=teacher.label, difference=difference, ensemble=ensemble))
     return tuple(found)
 
 
@@ -110,8 +112,16 @@ def together(
             scored = scorer.row([{"quality": ensemble, "axes": kept[0]["axes"]}])
             score = quality.scores(scored, scored, [metric])[metric.name].interval
             difference = quality.compared(scores(row), scored, metric.name, paired_difference)
-            names = tuple(ensemble["teachers"])
-            found.append(Together(row=row.label, teachers=names, score=score, difference=difference))
+            found.append(
+                Together(
+                    row=row.label,
+                    teachers=tuple(ensemble["teachers"]),
+                    score=score,
+                    difference=difference,
+                    ensemble=str(ensemble.get("ensemble") or ""),
+                    weights=tuple(ensemble.get("weights") or ()),
+                )
+            )
     return tuple(found)
 
 

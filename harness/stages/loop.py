@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from harness.certainty import confidence
 from harness.errors import StageError
 from harness.heads import HeadRules, Lesson
 from harness.specs import Batch, Distiller, Encoded
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from harness.text import TokenIds
 
 _STATE = "state.safetensors"
+WEIGHT = "weight."  # and the number of a teacher: a part of the curve, its mean weight in each step
 DIVERGED = 1e15  # a loss that comes so far; records hold no greater one
 
 
@@ -163,7 +165,8 @@ class _Run:
             group["lr"] = rate
         rng = np.random.default_rng([self.request.seed, 1, self.step])
         torch.manual_seed(int(rng.integers(2**63)))
-        loss, parts = self.request.distiller.loss(self._batch(rows, rng), self.request.distiller_params)
+        batch = self._batch(rows, rng)
+        loss, parts = self.request.distiller.loss(batch, self.request.distiller_params)
         value = loss.item()
         if not abs(value) <= DIVERGED:  # nor is one that is no number
             msg = f"the loss is {value} at step {self.step + 1} of {self.total}; lower learning_rate or clip more"
@@ -174,7 +177,7 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        self._note(value, rate, parts)
+        self._note(value, rate, {**parts, **_mean_weights(batch)})
         self.request.progress(self.step, self.total, value, rate)
 
     def _batch(self, rows: np.ndarray, rng: np.random.Generator) -> Batch:
@@ -186,10 +189,17 @@ class _Run:
         lessons = [lesson(rows) for lesson in request.lessons]
         asked = {"output_hidden_states": True} if request.states else {}
         answer = self.model(**self._tensors(arrays), **asked)
-        batch = request.rules.batch(answer, windows, request.targets[rows], lessons, self._tensor)
+        batch = self._weighed(request.rules.batch(answer, windows, request.targets[rows], lessons, self._tensor))
         if request.critical is not None:
             batch = replace(batch, critical=self._tensor(request.critical))
         return replace(batch, states=self._states(answer, windows, rows)) if request.states else batch
+
+    def _weighed(self, batch: Batch) -> Batch:
+        if self.request.train.ensemble == "mean":
+            return batch
+        said = [teacher.cpu().numpy() for teacher in batch.teachers]
+        known = None if batch.covered is None else batch.covered.cpu().numpy()
+        return replace(batch, weights=self._tensor(confidence(said, known)))
 
     def _states(self, answer: Any, windows: Sequence[Encoded], rows: np.ndarray) -> tuple[tuple[Tensor, Tensor], ...]:
         units = self.request.rules.units
@@ -304,6 +314,12 @@ class _Run:
             self.accelerator.scaler.load_state_dict(notes["scaler"])
         self.step, self.curve, self.epochs = notes["step"], notes["curve"], notes["epochs"]
         self.epoch_seconds, self.within = notes["epoch_seconds"], notes["within"]
+
+
+def _mean_weights(batch: Batch) -> dict[str, float]:
+    """Of each teacher, over the units of a batch: `weight.0`, …; nothing where they count alike."""
+    means = [] if batch.weights is None else batch.weights.mean(1).tolist()
+    return {f"{WEIGHT}{number}": mean for number, mean in enumerate(means)}
 
 
 def _whole(request: LoopRequest) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -169,7 +169,18 @@ def _facts(work: Work, result: LoopResult, outputs: list[str], device: str) -> F
         "best_epoch": result.best_epoch,
         "device": device,
         "sizes": artifact_sizes(work.output(outputs[0])),
+        **_ensemble(work, result.curve["parts"]),
     }
+
+
+def _ensemble(work: Work, parts: Mapping[str, Sequence[float]]) -> Facts:
+    """How several teachers became one, where they did not count alike: mean weights over the steps, in their order."""
+    from harness.stages.loop import WEIGHT
+
+    if (ensemble := work.options["loop"]["ensemble"]) == "mean":
+        return {}
+    names = [f"{WEIGHT}{number}" for number in range(sum(name.startswith("teacher.") for name in work.inputs))]
+    return {"ensemble": ensemble, "weights": [round(float(np.mean(parts[name])), 6) for name in names]}
 
 
 def _encode(encoder: Encoder, task: Task, examples: Sequence[Example], artifact: Artifact) -> list[Encoded]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import did_you_mean
-from harness.suite.bind import BindingError, bind, has_target
+from harness.suite.bind import BindingError, bind, has_target, settable
 from harness.suite.components import Reader, split
 from harness.suite.locate import Loc
 from harness.suite.matrix import Axes, Entry, Exclusion, expand, same
@@ -145,7 +145,7 @@ def _unknown_target(target: str, task: TaskConfig, models: Sequence[ModelConfig]
     known = {
         "task": {"doc_stride", "max_length", *words(type(task.params))},
         "model": {word for model in models for word in words(type(model.params))},
-        "train": {word for step in steps for part in (step.params, step.loop) for word in words(type(part))},
+        "train": {word for step in steps for word in settable(step)},
     }[scope]
     whose = {"task": "the task", "model": "a model of this matrix", "train": "the training of a model of this matrix"}
     return "" if name in known else not_among(name, f"a parameter of {whose[scope]}", known)

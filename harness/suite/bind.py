@@ -39,7 +39,13 @@ def has_target(model: ModelConfig, target: str) -> bool:
     if scope == "model":
         return name in words(type(model.params))
     steps = [part for part in model.train if not step or part.name == step[0]]
-    return scope == "task" or any(name in (*words(type(s.params)), *words(type(s.loop))) for s in steps)
+    return scope == "task" or any(name in settable(part) for part in steps)
+
+
+def settable(step: StepConfig) -> frozenset[str]:
+    """Parameters of a step that an axis can set: how teachers become one is none where there is one, or no teacher."""
+    alone = {"ensemble"} if len(step.teacher) < 2 else set()
+    return frozenset({*words(type(step.params)), *words(type(step.loop))} - alone)
 
 
 def _task(suite: Suite, pairs: Pairs) -> TaskConfig:
@@ -67,7 +73,8 @@ def _model(suite: Suite, name: str, pairs: Pairs) -> ModelConfig:
 
 def _step(who: str, step: StepConfig, pairs: Pairs) -> StepConfig:
     scopes = ("train", f"train.{step.name}")
-    mine = [pair for pair in pairs if pair[0].rpartition(".")[0] in scopes]
+    known = settable(step)
+    mine = [pair for pair in pairs if pair[0].rpartition(".")[0] in scopes and _word(pair) in known]
     params = tuple(pair for pair in mine if _word(pair) in words(type(step.params)))
     loop = tuple(pair for pair in mine if _word(pair) in words(type(step.loop)))
     return replace(step, params=_changed(who, step.params, params), loop=_changed(who, step.loop, loop))

@@ -248,6 +248,9 @@ def _step(reader: Reader, raw: Any, loc: Loc, task: TaskSpec | None, name: str |
     if spec:
         _check_teachers(reader, table, spec, (*loc, "teacher"), listed=isinstance(own.get("teacher"), list))
         _check_step(reader, table, spec, loc, task.head if task else None)
+    if options and options.ensemble != "mean" and len(table.teacher) < 2:
+        few = f"weighs several teachers, and there is {'one' if table.teacher else 'none'}"
+        reader.problems.at_key((*loc, "ensemble"), f'{few}: remove it, or name more: teacher = ["…", "…"]')
     if name is None or options is None or params is None:
         return None
     return StepConfig(name=name, distil=table.distil, teacher=table.teacher, on=table.on, params=params, loop=options)

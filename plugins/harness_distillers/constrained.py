@@ -5,13 +5,13 @@ The study does not say which form made its table, nor the distance of form (a); 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from harness import Batch, StageError
 from harness_distillers.kd import Kd
 from harness_distillers.plugin import ConstrainedParams
+from harness_distillers.teachers import averaged
 
 
 class Constrained:
@@ -48,4 +48,4 @@ def agreement(batch: Batch, critical: Tensor) -> Tensor:
     chosen = labelled & critical[batch.targets.clamp(min=0)]  # [U]
     if not chosen.any():
         return batch.logits.sum() * 0
-    return F.mse_loss(batch.logits[chosen], torch.stack(batch.teachers).mean(0)[chosen])
+    return F.mse_loss(batch.logits[chosen], averaged(batch, batch.teachers)[chosen])

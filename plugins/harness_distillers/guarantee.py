@@ -17,6 +17,7 @@ from harness import Batch
 from harness_distillers.constrained import critical_classes
 from harness_distillers.kd import Kd
 from harness_distillers.plugin import GuaranteeParams
+from harness_distillers.teachers import averaged
 
 
 class Multipliers(nn.Module):
@@ -47,7 +48,7 @@ class Guarantee:
         """
         critical_classes(batch)
         loss, parts = Kd().loss(batch, params)
-        taught = torch.stack([teacher.softmax(-1) for teacher in batch.teachers]).mean(0)
+        taught = averaged(batch, [teacher.softmax(-1) for teacher in batch.teachers])
         wanted, there = soft_recall(taught, batch)  # [K]
         found, _ = soft_recall(batch.logits.softmax(-1), batch)
         short = torch.where(there, wanted - params.epsilon - found, 0)  # [K]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from harness import Batch
 from harness_distillers.labels import mixed
 from harness_distillers.plugin import MseParams
+from harness_distillers.teachers import averaged
 
 
 class Mse:
@@ -23,6 +23,6 @@ class Mse:
 
 
 def distance(batch: Batch) -> Tensor:
-    """Mean over classes and units of (student - mean of teachers)². Logits [U, C]; scalar."""
-    squares = (batch.logits - torch.stack(batch.teachers).mean(0)).square()  # [U, C]
+    """Mean over classes and units of (student - mean of teachers, weighted if they are)². Logits [U, C]; scalar."""
+    squares = (batch.logits - averaged(batch, batch.teachers)).square()  # [U, C]
     return squares.mean() if batch.covered is None else squares[batch.covered].mean()

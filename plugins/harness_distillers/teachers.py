@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -13,7 +15,7 @@ _TINY = 1e-14  # added to a variance: logits that are all equal have z-scores of
 
 
 def divergence(batch: Batch, temperature: float, *, standardise: bool = False) -> Tensor:
-    """KL of the teachers' mean distribution from the student's, summed over classes, mean over units.
+    """KL of the teachers' (weighted) mean distribution from the student's, summed over classes, mean over units.
 
     Logits and each teacher [U, C]. Classes that some teacher does not know are masked in all of them and in the
     student before any softmax. `standardise`: of their z-scores, where every teacher knows every class.
@@ -21,9 +23,15 @@ def divergence(batch: Batch, temperature: float, *, standardise: bool = False) -
     student, *teachers = batch.logits, *batch.teachers
     if standardise:
         student, *teachers = map(standardised, (student, *teachers))
-    wanted = torch.stack([_covered(batch, teacher, temperature).softmax(-1) for teacher in teachers]).mean(0)
+    wanted = averaged(batch, [_covered(batch, teacher, temperature).softmax(-1) for teacher in teachers])
     found = _covered(batch, student, temperature).log_softmax(-1)  # [U, C]
     return F.kl_div(found, wanted, reduction="none").sum(-1).mean()
+
+
+def averaged(batch: Batch, said: Sequence[Tensor]) -> Tensor:
+    """What each of K teachers says, [U, C], as one: their mean, by the weights [K, U] of the batch if it has any."""
+    together = torch.stack([*said])  # [K, U, C]
+    return together.mean(0) if batch.weights is None else (batch.weights[..., None] * together).sum(0)
 
 
 def standardised(logits: Tensor) -> Tensor:
