@@ -165,6 +165,16 @@ class Soft:
         return functional.cross_entropy(masked[0], masked[1].softmax(-1)), {}
 
 
+class Deaf(Soft):
+    """Averages its teachers, and hears of no weights."""
+
+    def loss(self, batch, params):
+        masked = [one if batch.covered is None else one.masked_fill(~batch.covered, -1e4) for one in batch.teachers]
+        mean = torch.stack([one.softmax(-1) for one in masked]).mean(0)
+        said = batch.logits if batch.covered is None else batch.logits.masked_fill(~batch.covered, -1e4)
+        return functional.cross_entropy(said, mean), {}
+
+
 class Unsteady(Soft):
     drawn = 0.0
 

@@ -59,7 +59,7 @@ def registry(scoring_version: int = 1):
             supports=lambda params, head, classes: "never fits",
             **common,
         ),
-        DistillerSpec(name="kd", heads=HEADS, needs_teacher=True, params=Kd, **common),
+        DistillerSpec(name="kd", heads=HEADS, needs_teacher=True, weighs_teachers=True, params=Kd, **common),
         DistillerSpec(name="mse", heads=HEADS, needs_teacher=True, needs_labels=False, **common),
         DistillerSpec(name="constrained", heads=HEADS, needs_teacher=True, params=Constrained, **common),
     ]

@@ -195,6 +195,7 @@ DISTILLERS = [
     ("at-the-teacher", "DeafToItsTeacher", {}, "without labels the loss has no gradient"),
     ("masks", "Blind", {}, "unknown to the teacher"),
     ("masks", "Everywhere", {}, "do not exist"),
+    ("weights", "Deaf", {"weighs_teachers": True}, "weights of 0 and 1 choose no teacher"),
     ("unlabelled", "LabelsAlways", {}, "no labels the loss is nan"),
     (
         "supports",

@@ -208,6 +208,32 @@ def masks(bench: Bench, folder: Path) -> Finding:
     return passed("`exists` and `covered`")
 
 
+def weights(bench: Bench, folder: Path) -> Finding:
+    """A teacher without weight is not there, and equal weights are none."""
+    import torch
+
+    if not bench.distiller.weighs_teachers:
+        msg = "it does not say `weighs_teachers`: the plan lets nobody weigh its teachers"
+        raise NotApplicable(msg)
+    for head in bench.usable():
+        plain = bench.batch(head)
+        (first,) = plain.teachers
+        both = replace(plain, teachers=(first, first.flip(0)))
+        turn = (torch.arange(len(first)) % 2).to(first.dtype)  # [U]
+        alone = replace(plain, teachers=(torch.where(turn.bool()[:, None], first, first.flip(0)),))
+        chosen = replace(both, weights=torch.stack([turn, 1 - turn]))
+        equal = replace(both, weights=torch.full((2, len(first)), 0.5))
+        for what, one, other in (
+            ("of 0 and 1 choose no teacher", chosen, alone),
+            ("that are equal count", equal, both),
+        ):
+            found, wanted = _number(bench.loss(one)[0]), _number(bench.loss(other)[0])
+            if not abs(found - wanted) <= _CLOSE * max(1.0, abs(wanted)):
+                msg = f"{head}: weights {what}: the loss is {found:.6g}, {wanted:.6g} was expected"
+                raise Broken(msg)
+    return passed("of two teachers")
+
+
 def unlabelled(bench: Bench, folder: Path) -> Finding:
     """Transfer texts have no labels; of a batch, some units may have none."""
     import torch
@@ -262,6 +288,7 @@ CHECKS = (
     ),
     Look("at-the-teacher", "Without labels, a student that agrees with its teacher has no gradient.", at_the_teacher),
     Look("masks", "What does not exist, or is unknown to the teacher, changes nothing.", masks),
+    Look("weights", "Each teacher counts as much as `weights` say, where the spec says `weighs_teachers`.", weights),
     Look("unlabelled", "Units without a label give no NaN; transfer texts have none at all.", unlabelled),
     Look("supports", "`supports` answers for any head and number of classes: plans are refused by it.", supports),
 )
