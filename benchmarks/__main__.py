@@ -6,6 +6,7 @@ import sys
 
 from benchmarks import (
     bucketing,
+    chains,
     leaderboard,
     leaderboard_page,
     overhead,
@@ -42,6 +43,7 @@ ALL = {
     "parity": parity,
     "scaffold": scaffold,
     "quickstart": quickstart,
+    "chains": chains,
 }
 
 for name in sys.argv[1:] or ALL:
