@@ -43,6 +43,7 @@ def train_stage(
                 **identity_params(spec, step.params),
                 **({"loop": loop} if loop else {}),
                 **({"task": critical} if (critical := _critical(planner, task, spec, step)) else {}),
+                **({"masked": True} if _masked(planner, start) else {}),
                 **({"outputs": [*(f"epoch-{n}" for n in sorted(epochs)), step.loop.select]} if epochs else {}),
             },
             seed=seed,
@@ -60,6 +61,18 @@ def train_stage(
             else (),
         )
     )
+
+
+def _masked(planner: Planner, start: Ref) -> bool:
+    """Did a compressor on the way to this artifact leave zeros that are to stay?"""
+    stage = planner.stages[start.key]
+    while stage.kind != "build":
+        if stage.kind == "compress":
+            spec = planner.context.registry.compressor(stage.options["compressor"])
+            if spec.masks(spec.params(**stage.options["params"])):
+                return True
+        stage = planner.stages[stage.inputs["source" if stage.kind == "compress" else "start"].key]
+    return False
 
 
 def _reduced(planner: Planner, step: StepConfig) -> StepConfig:

@@ -157,6 +157,8 @@ class CompressorSpec(Spec):
     assets: tuple[str, ...] = ()  # params that name a file
     batch_dependent: bool = False  # an answer depends on its batch mates (dynamic int8): scored at batch 1
     isa_dependent: bool = False  # answers differ between CPUs: predictions are keyed by ISA
+    masks: Callable[[Any], bool] = field(default=lambda params: False)
+    # does it set weights to zero and leave them where they are? Training after it leaves them zero, too
     expects_change: bool = True  # the core says loudly when `Facts["changed"]` is False
     tolerance: float = 1e-2  # how far it may move an answer, as a share of the source's spread; see `plugin check`
     supports: Callable[[str, Head], str | None] = field(default=lambda student, head: None)

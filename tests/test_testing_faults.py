@@ -73,7 +73,11 @@ COMPRESSORS = [
     ("audit", compressor("Unchanged"), "did nothing"),
     ("audit", compressor("Unchanged", expects_change=False), "answers are others"),
     ("audit", compressor("Masks", tolerance=1.0), "masked, not removed"),
+    ("audit", compressor("MasksAndSays", tolerance=1.0), "does not say so (`masks`)"),
 ]  # fmt: skip
+
+
+MASKS = compressor("MasksAndSays", tolerance=1.0, masks=lambda params: True)
 
 
 @pytest.mark.parametrize(("name", "spec", "said"), COMPRESSORS, ids=lambda value: getattr(value, "factory", None))
@@ -96,7 +100,7 @@ def test_what_a_spec_declares_is_no_failure(tmp_path):
     assert found["batch-invariance"].status == "declared"
     assert "batch mates 0." in found["batch-invariance"].note
     (tmp_path / "more").mkdir()
-    names, found = failed("compressor", compressor("MasksAndSays", tolerance=1.0), tmp_path / "more", *MATRIX)
+    names, found = failed("compressor", MASKS, tmp_path / "more", *MATRIX)
     assert not names
     assert found["audit"].status == "declared"
 

@@ -645,6 +645,8 @@ class Trained(Worked):
     tokens: Count = _maybe(description="Tokens of an epoch's examples as encoded.")
     ensemble: Word = _maybe(description="How several teachers were weighed, 'confidence'; absent: alike.")
     weights: list[Share] = _maybe(description="Mean weight of each teacher over the steps; absent: alike.")
+    masked: bool = _maybe(description="Whether zeros of a mask before it are still zero; absent: no mask before it.")
+    zeros: Count = _maybe(description="Weights of matrices and tables that are zero after it, where there was a mask.")
 
     @model_validator(mode="after")
     def _of_examples(self) -> Trained:

@@ -52,6 +52,9 @@ def run(work: Work) -> Facts:
         )
     )
     facts = checked_work(work.stage, work.out, said)
+    if facts.get("masked") and not spec.masks(params):
+        msg = f"'{spec.name}' has masked weights without having said so (`masks`): training after it would fill them"
+        raise StageError(msg)
     for name, asset in work.options["assets"].items():
         check_unchanged(work, name, asset)
     copy_encoder(source, out)

@@ -23,6 +23,7 @@ from harness.errors import StageError
 from harness.heads import HeadRules, Lesson
 from harness.specs import Batch, Distiller, Encoded
 from harness.stages.batching import balanced, bucketed, collate, drop_tokens, sorted_batches
+from harness.stages.masks import hold, zeros
 from harness.stages.optimizing import deterministic, learning_rate, make_accelerator, make_optimizer, planned
 from harness.stages.resume import (
     optimizer_state,
@@ -75,6 +76,7 @@ class LoopRequest:
     scratch: Path  # survives a kill; the caller removes it once the outputs are safe
     dev: Dev | None = None
     tokens: TokenIds | None = None  # needed by token_dropout
+    masked: bool = False  # do weights of matrices and tables that are zero stay zero?
     progress: Callable[[int, int, float, float], None] = field(default=lambda step, total, loss, rate: None)
     device: Literal["cpu", "auto"] = "cpu"
     state_seconds: float = 60.0  # state is written at least so often, and at the end of each epoch
@@ -117,6 +119,7 @@ class _Run:
         self.model, self.optimizer = self.accelerator.prepare(request.model, make_optimizer(self.whole, request.train))
         if request.aside is not None:
             request.aside.to(self.accelerator.device)
+        self.held = zeros(request.model) if request.masked else {}
         self.step = 0
         self.curve: dict[str, Any] = {"loss": [], "rate": [], "parts": {}}
         self.epochs: list[dict[str, Any]] = []
@@ -172,6 +175,7 @@ class _Run:
             msg = f"the loss is {value} at step {self.step + 1} of {self.total}; lower learning_rate or clip more"
             raise StageError(msg)
         self.accelerator.backward(loss)
+        hold(self.plain, self.held)
         if self.request.train.clip is not None:
             self.accelerator.clip_grad_norm_(self.whole.parameters(), self.request.train.clip)
         self.optimizer.step()

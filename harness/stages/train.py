@@ -60,6 +60,7 @@ def run(work: Work) -> Facts:
     outputs = frozenset(work.stage.params.get("outputs", [work.options["loop"]["select"]]))
     critical = _critical(work, distiller, task, artifact)
     model, states = student.load(start, artifact.head), _states(distiller.states(params), teachers, examples)
+    masked = bool(work.stage.params.get("masked", False))
     widths = _widths(model, encoder, windows[:1], states)
     torch.manual_seed(int(work.stage.seed or 0))
     loss, aside = _loss(distiller, params, critical, widths)
@@ -83,13 +84,15 @@ def run(work: Work) -> Facts:
             scratch=_scratch(work),
             dev=_dev(work, task, encoder, artifact),
             tokens=read_token_ids(start),
+            masked=masked,
             progress=lambda step, total, loss, rate: work.progress(step, total, f"loss {loss:.3f}"),
             device="auto" if torch.cuda.is_available() else "cpu",
         )
     )
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     lengths = {"examples": len(examples), "windows": len(windows), "tokens": sum(w.length for w in windows)}
-    return {**_facts(work, result, sorted(outputs), device), **lengths}
+    mask = _mask(model) if masked else {}
+    return {**_facts(work, result, sorted(outputs), device), **lengths, **mask}
 
 
 def _checked(distiller: DistillerSpec, params: Any, artifact: Artifact) -> Any:
@@ -171,6 +174,14 @@ def _facts(work: Work, result: LoopResult, outputs: list[str], device: str) -> F
         "sizes": artifact_sizes(work.output(outputs[0])),
         **_ensemble(work, result.curve["parts"]),
     }
+
+
+def _mask(model: nn.Module) -> Facts:
+    """What a mask before the training has left: how many weights of matrices are zero after it."""
+    from harness.stages.masks import zeros
+
+    count = sum(int(zero.sum()) for zero in zeros(model).values())
+    return {"masked": count > 0, "zeros": count}
 
 
 def _ensemble(work: Work, parts: Mapping[str, Sequence[float]]) -> Facts:

@@ -281,6 +281,9 @@ def audit(bench: Bench, folder: Path) -> Finding:
         if not made.outcome.value["facts"].get("masked"):
             msg = f"{said}. Remove them, or say so in the facts: `masked`"
             raise Broken(msg)
+        if not spec.masks(bench.params()):
+            msg = f"{said}. Its spec does not say so (`masks`), and training after it would fill the zeros"
+            raise Broken(msg)
         return declared(said)
     return passed(f"{ratio:.2f} of the bytes; {_speed(before, after):.2f} of the time of a toy's answer (not judged)")
 

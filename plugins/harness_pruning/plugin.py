@@ -114,6 +114,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         produces="torch",
         factory="harness_pruning.magnitude:PruneMagnitude",
         params=MagnitudeParams,
+        masks=lambda params: params.sparsity > 0,
         tolerance=0.5,
         libraries=LIBRARIES,
         reference="https://arxiv.org/abs/1506.02626",
