@@ -50,6 +50,7 @@ CASES = {
     "objects": r"returned facts that are not JSON: facts\.model is harness\.specs\.CompressRequest, expected",
     "huge": r"'toy-harness/toy-hostile' returned 5,\d+,\d+ characters of facts, at most 4,194,304 are kept",
     "wordy": r"returned facts that records cannot hold: facts\.bytes\.int8: expected an integer, got 'many'",
+    "masking": r"'toy-hostile' has masked weights without having said so \(`masks`\)",
     "nothing": r"'toy-harness/toy-hostile' returned nothing, expected facts: a dict",
     "no_files": r"'toy-harness/toy-hostile' wrote nothing into `out`",
     "link": r"'toy-harness/toy-hostile' wrote 'out/weights', which is a link",

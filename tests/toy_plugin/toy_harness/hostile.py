@@ -195,6 +195,10 @@ def wordy(request):
     return {"changed": True, "bytes": {"int8": "many"}}
 
 
+def masking(request):
+    return {"changed": True, "masked": True}
+
+
 def waiting(request):
     subprocess.run(["/bin/sleep", str(FOREVER)], check=True)
 
