@@ -12,7 +12,7 @@ from harness.keys import Ref, Stage, identity_params, written
 from harness.plan import CellPlan, Context, Plan, task_json
 from harness.plan_measure import add_measurements
 from harness.plan_train import train_stage
-from harness.specs import CompressorSpec, RuntimeSpec, Spec, StudentSpec
+from harness.specs import CompressorSpec, Params, RuntimeSpec, Spec, StudentSpec
 from harness.suite.bind import bind
 from harness.suite.types import (
     Cell,
@@ -333,11 +333,13 @@ class Planner:
         steps = (*model.train, *recoveries(chain))
         if reason := next((reason for step in steps for reason in self._untrainable(task, step)), None):
             return reason
-        head = self.context.registry.task(task.use).head
+        head, student = self.context.registry.task(task.use).head, self.context.registry.student(model.use).name
+        before: list[Params] = []
         for link in compressors(chain):
             compressor: CompressorSpec = self.context.registry.compressor(link.use)
-            if reason := compressor.supports(model.use, head) or compressor.fits(link.params, model.params):
+            if reason := compressor.supports(student, head) or compressor.fits(link.params, model.params, before):
                 return reason
+            before.append(link.params)
         return None
 
     def _untrainable(self, task: TaskConfig, step: StepConfig) -> Iterator[str]:

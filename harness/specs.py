@@ -163,8 +163,9 @@ class CompressorSpec(Spec):
     tolerance: float = 1e-2  # how far it may move an answer, as a share of the source's spread; see `plugin check`
     supports: Callable[[str, Head], str | None] = field(default=lambda student, head: None)
     # why a cell cannot have it: the cell is skipped, and this is the reason
-    fits: Callable[[Any, Any], str | None] = field(default=lambda params, student: None)
-    # the same, by its params and the student's: what only a checkpoint tells is a StageError later
+    fits: Callable[[Any, Any, Sequence[Any]], str | None] = field(default=lambda params, student, before: None)
+    # the same, by its params, the student's, and those of the compressors before it in the chain: what only a
+    # checkpoint tells is a StageError later
     miniature: Mapping[str, Any] = field(default_factory=dict)  # params that --rehearse overrides (None removes one)
 
 

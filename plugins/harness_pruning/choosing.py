@@ -49,14 +49,24 @@ def too_much(groups: Sequence[int], share: float, what: str, multiple: int = 1) 
     if wanted <= total - least:
         return None
     most = int((total - least) / total * 100) / 100
+    advice = f"set it to {most:g} or less" if most else "there is nothing that can go: leave it out"
     return (
-        f"share = {share}: {wanted} of {total} {what} would go, and each of {len(groups)} layers keeps at least "
-        f"{min([multiple, *groups])}; set it to {most:g} or less"
+        f"share = {share}: {wanted} of {total} {what} would go, and each of {_layers(len(groups))} keeps at least "
+        f"{min([multiple, *groups])}; {advice}"
     )
+
+
+def taken(groups: int, share: float, multiple: int) -> int:
+    """How many go of so many, where each layer has a multiple of `multiple`."""
+    return _count(groups, share) // multiple * multiple
 
 
 def _count(total: int, share: float) -> int:
     return int(share * total + _ROUNDING)
+
+
+def _layers(count: int) -> str:
+    return f"{count} layer{'' if count == 1 else 's'}"
 
 
 def _blocks(groups: int, multiple: int) -> list[tuple[int, int]]:
@@ -67,11 +77,17 @@ def _blocks(groups: int, multiple: int) -> list[tuple[int, int]]:
 def absent(keep: int | Sequence[int] | None, layers: int) -> str | None:
     """Why `keep` does not fit a model of so many layers."""
     if isinstance(keep, int):
-        return f"keep = {keep}: the model has {layers} layers" if keep > layers else None
+        return f"keep = {keep}: the model has {_layers(layers)}" if keep > layers else None
     missing = [at for at in keep or () if at >= layers]
     if not missing:
         return None
-    return f"keep = {list(keep or ())}: the model has {layers} layers, 0 to {layers - 1}; there is no {missing[0]}"
+    places = f"0 to {layers - 1}" if layers > 1 else "0"
+    return f"keep = {list(keep or ())}: the model has {_layers(layers)}, {places}; there is no {missing[0]}"
+
+
+def staying(keep: int | None, layers: int) -> int:
+    """How many of so many layers stay: half of them unless the suite says how many."""
+    return max(1, layers // 2) if keep is None else keep
 
 
 def evenly(count: int, layers: int) -> list[int]:

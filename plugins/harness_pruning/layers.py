@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import Arrays, CompressRequest, Facts, StageError, parameter_facts, save_pretrained
-from harness_pruning.choosing import absent, evenly
+from harness_pruning.choosing import absent, evenly, staying
 from harness_pruning.importance import centred, logits
 from harness_pruning.layout import as_tensors, stack
 
@@ -50,7 +50,7 @@ def _chosen(model: Any, params: Any, layers: int, texts: Sequence[Arrays]) -> tu
     """Which stay, and how much was lost with each that went."""
     if isinstance(params.keep, list):
         return list(params.keep), []
-    count = max(1, layers // 2) if params.keep is None else params.keep
+    count = staying(params.keep, layers)
     if params.choose == "importance":
         return least_missed(model, count, texts)
     return evenly(count, layers) if params.choose == "even" else list(range(count)), []
