@@ -92,6 +92,7 @@ SPECS = (
         **COMMON,
     ),
     StudentSpec(name="onnx-file", heads=HEADS, encoder="x:y", format="onnx", trainable=False, **COMMON),
+    StudentSpec(name="frozen", heads=HEADS, encoder="x:y", trainable=False, **COMMON),
     StudentSpec(name="explosive", heads=HEADS, encoder="x:y", params=ExplosiveParams, **COMMON),
     DistillerSpec(name="finetune", heads=HEADS, needs_teacher=False, **COMMON),
     DistillerSpec(name="kd", heads=HEADS, needs_teacher=True, needs_labels=False, params=KdParams, **COMMON),

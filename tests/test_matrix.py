@@ -138,6 +138,9 @@ def test_an_excluded_cell_can_be_included_again() -> None:
         ("epoch = ['last']", "matrix.epoch[0]: expected an integer from 1, got 'last' (string)"),
         ("sets = { beta = 'train.beta' }", "matrix.sets.beta: 'beta' is not an axis that can be bound. Known: none"),
         ("sets = { seed = 'train.beta' }", "matrix.sets.seed: 'seed' is not an axis that can be bound. Known: none"),
+        ("b = [1]\nsets = { b = 'chains.int8.share' }", "matrix.sets.b: 'chains.int8.share' is not a target. Write "
+         "train.PARAMETER, train.STEP.PARAMETER, task.PARAMETER or model.PARAMETER. For a compressor's, write a chain for "
+         "each value"),
         ("b = [1]\nsets = { b = 'trian.beta' }", "matrix.sets.b: 'trian.beta' is not a target. Write train.PARAMETER, "
          "train.STEP.PARAMETER, task.PARAMETER or model.PARAMETER"),
         ("b = [1]\nsets = { b = 'train.tnue.beta' }", "matrix.sets.b: 'tnue' is not a step of a model of this matrix. "

@@ -99,6 +99,11 @@ def test_what_no_model_could_take_is_an_error_of_the_suite(tmp_path, link):
     assert "chains.cut" in planned(tmp_path, link, code=2).err
 
 
+def test_a_wrong_item_of_a_list_is_the_only_thing_said_about_it(tmp_path):
+    said = planned(tmp_path, '{ use = "layer-drop", keep = [0.5] }', code=2).err.splitlines()
+    assert [line.partition("chains.")[2] for line in said] == ["cut[0].keep[0]: expected an integer, got 0.5 (number)"]
+
+
 @pytest.mark.parametrize("student", ["lstm", "srupp", "harness/lstm"])
 def test_a_model_without_heads_is_skipped_with_the_reason(tmp_path, student):
     found = planned(tmp_path, '"prune-heads"', "recurrent", student=student)

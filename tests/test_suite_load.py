@@ -118,7 +118,7 @@ compres = ["none"]
     assert problems(text) == [
         "suite:6:14: task.max_length: expected an integer, got '96' (string)",
         "suite:8:10: models.tiny.use: 'trasformer' is not a known student. Did you mean 'transformer'? "
-        "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'",
+        "Known: 'explosive', 'frozen', 'lstm', 'onnx-file', 'transformer'",
         "suite:11:36: models.lstm.train.teacher: 'tinny' is not a model of this suite. Did you mean 'tiny'? "
         "Known: 'lstm', 'tiny'",
         "suite:11:54: models.lstm.train.epochs: expected an integer, got '3' (string)",

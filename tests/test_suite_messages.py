@@ -126,7 +126,10 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
         ('int8 = ["torch-int8"]', 'int8 = ["onnx-int8"]', "chains.int8[0]: 'onnx-int8' consumes 'onnx' but 'torch' "
          "arrives; put 'onnx' before it"),
         ('int8 = ["torch-int8"]', 'int8 = ["onnx", { recover = { distil = "finetune" } }]', "chains.int8[1]: 'recover' "
-         "consumes 'torch' but 'onnx' arrives; no known compressor turns 'onnx' into 'torch'"),
+         "consumes 'torch' but 'onnx' arrives; no known compressor turns 'onnx' into 'torch': put it earlier in the "
+         "chain, or leave it out"),
+        ('int8 = ["torch-int8"]', 'int8 = ["recover"]', "chains.int8[0]: 'recover' is training: write { recover = { "
+         'distil = "…" } }'),
         ('int8 = ["torch-int8"]', 'int8 = [{ recover = { distil = "kd" } }]', "chains.int8[0].recover.teacher: 'kd' needs "
          "a teacher. Models of this suite: 'plain', 'student', 'teacher', 'two-step'"),
         ('int8 = ["torch-int8"]', 'int8 = [{ recover = { distil = "finetune" }, use = "onnx" }]', "chains.int8[0].use: "
@@ -134,7 +137,7 @@ KNOWN_STUDENTS = "Known: 'explosive', 'lstm', 'onnx-file', 'transformer'"
         ('int8 = ["torch-int8"]', 'int8 = [{ recover = "finetune" }]', "chains.int8[0].recover: expected a table, got "
          "'finetune' (string)"),
         ('int8 = ["torch-int8"]', 'int8 = ["onnx", "torch-int8"]', "chains.int8[1]: 'torch-int8' consumes 'torch' but "
-         "'onnx' arrives; no known compressor turns 'onnx' into 'torch'"),
+         "'onnx' arrives; no known compressor turns 'onnx' into 'torch': put it earlier in the chain, or leave it out"),
         ("per_channel = false", "per_chanel = false", "chains.onnx-int8[1].per_chanel: unknown key. Did you mean "
          "'per_channel'?"),
         ('anchor = { model = "teacher", compress = "none" }', 'anchor = { modle = "teacher" }',
@@ -277,6 +280,21 @@ def test_a_chain_that_fits_some_models_says_which_it_does_not_fit() -> None:
         'exclude { model = "file", compress = "int8" }'
     ]
     assert len(parse(text + matrix + "exclude = [{ model = 'file', compress = 'int8' }]").cells) == 5
+
+
+def test_a_model_that_cannot_be_trained_is_not_trained_inside_a_chain() -> None:
+    text = HEAD + MODELS + "[models.still]\nuse = 'frozen'\n[chains]\nagain = [{ recover = { distil = 'finetune' } }]\n"
+    matrix = "[matrix]\ncompress = ['none', 'again']\n"
+    assert problems(text + matrix) == [
+        "suite:13:12: chains.again[0].recover: 'frozen' cannot be trained, it is used as it is: "
+        'exclude { model = "still", compress = "again" }'
+    ]
+    assert len(parse(text + matrix + "exclude = [{ model = 'still', compress = 'again' }]").cells) == 5
+    alone = f"{text}[matrix]\nmodel = 'file'\n".replace("frozen", "onnx-file").replace("still", "file")
+    assert problems(alone.replace("'file'\n", "['file']\ncompress = ['again']\n")) == [
+        "suite:13:10: chains.again[0]: 'recover' consumes 'torch' but 'onnx' arrives; no known compressor turns 'onnx' "
+        "into 'torch': leave the chain out, or name other models"
+    ]
 
 
 def test_a_teacher_without_training_is_used_as_it_is() -> None:

@@ -132,7 +132,8 @@ def _check_sets(reader: Reader, axes: Axes, sets: Mapping[str, str]) -> None:
         if axis not in own:
             reader.problems.at_key(("matrix", "sets", axis), not_among(axis, "an axis that can be bound", own))
         if not _TARGET.fullmatch(target):
-            reader.problems.at_value(("matrix", "sets", axis), f"'{target}' is not a target. Write {_FORMS}")
+            chained = ". For a compressor's, write a chain for each value" if target.startswith("chains.") else ""
+            reader.problems.at_value(("matrix", "sets", axis), f"'{target}' is not a target. Write {_FORMS}{chained}")
 
 
 def _unknown_target(target: str, task: TaskConfig, models: Sequence[ModelConfig]) -> str:

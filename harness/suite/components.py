@@ -118,8 +118,8 @@ def misfit(use: str, consumes: Collection[str], arrives: str, advice: str) -> st
     return f"'{use}' consumes {choices(consumes)} but '{arrives}' arrives; {advice}"
 
 
-def fit(registry: Registry, consumes: Collection[str], arrives: str) -> str:
-    """What to put before a compressor so that `arrives` becomes something it consumes."""
+def fit(registry: Registry, consumes: Collection[str], arrives: str, otherwise: str) -> str:
+    """What to put before a compressor so that `arrives` becomes something it consumes, or else to do."""
     bridges = []
     for name in registry.names("compressor"):
         with suppress(PluginError):  # a name that two plugins provide is no advice
@@ -128,7 +128,7 @@ def fit(registry: Registry, consumes: Collection[str], arrives: str) -> str:
                 bridges.append(f"'{name}'")
     if bridges:
         return f"put {' or '.join(bridges)} before it"
-    return f"no known compressor turns '{arrives}' into {choices(consumes)}"
+    return f"no known compressor turns '{arrives}' into {choices(consumes)}: {otherwise}"
 
 
 def _named(reader: Reader, section: str) -> list[tuple[str, Any]]:
@@ -301,7 +301,9 @@ def _chain(reader: Reader, raw: Any, loc: Loc, task: TaskSpec | None) -> Chain |
         return None
     for index, (before, link) in enumerate(pairwise(links), 1):
         if before.produces not in link.consumes:
-            advice = fit(reader.registry, link.consumes, before.produces)
+            advice = fit(
+                reader.registry, link.consumes, before.produces, "put it earlier in the chain, or leave it out"
+            )
             reader.problems.at_value((*loc, index), misfit(link.name, link.consumes, before.produces, advice))
     return tuple(link.step for link in links)
 
@@ -323,7 +325,11 @@ def _recovery(reader: Reader, raw: Mapping[str, Any], loc: Loc, task: TaskSpec |
 def _compressor(reader: Reader, raw: Any, loc: Loc) -> _Link | None:
     own, rest = split({"use": raw} if isinstance(raw, str) else raw, words(ChainStepTable))
     table = reader.problems.check(ChainStepTable, own, loc)
-    spec = _find(reader, CompressorSpec, _word(own, "use"), loc if isinstance(raw, str) else (*loc, "use"))
+    use, place = _word(own, "use"), loc if isinstance(raw, str) else (*loc, "use")
+    if use == RECOVER:
+        reader.problems.at_value(place, f"'{RECOVER}' is training: write {{ {RECOVER} = {{ distil = \"…\" }} }}")
+        return None
+    spec = _find(reader, CompressorSpec, use, place)
     params = _params(reader, spec, own, rest, loc, words(ChainStepTable))
     if table is None or spec is None or params is None:
         return None

@@ -160,6 +160,7 @@ def describe(error: ValidationError, table: type[BaseModel], raw: Any, also: Ite
         else:
             faults.append(Fault(loc, _sentence(kind, found)))
     deeper = {fault.loc[: len(loc)] for fault in faults for loc in wanted}  # an alternative had the right type
+    deeper |= {inner[: len(loc)] for inner in wanted for loc in wanted if len(inner) > len(loc)}
     alone = {loc: expected for loc, expected in wanted.items() if loc not in deeper}
     return faults + [Fault(loc, _type_error(expected, _at(raw, loc))) for loc, expected in alone.items()]
 

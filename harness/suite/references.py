@@ -46,20 +46,34 @@ def check_cycles(problems: Problems, models: Mapping[str, ModelConfig]) -> None:
 
 
 def check_formats(reader: Reader, suite: Suite) -> None:
-    """Note every chain of the cells whose first compressor cannot read what a model's student builds."""
-    formats: dict[str, dict[str, str]] = {}
+    """Note every chain of the cells whose first link cannot read what a model's student builds, or train it."""
+    students: dict[str, dict[str, StudentSpec]] = {}
     for chain, model in dict.fromkeys((str(cell["compress"]), str(cell["model"])) for cell in suite.cells):
         if suite.chains[chain]:
             student = cast("StudentSpec", reader.registry.get("student", suite.models[model].use))
-            formats.setdefault(chain, {})[model] = student.format
-    for chain, arriving in formats.items():
+            students.setdefault(chain, {})[model] = student
+    for chain, arriving in students.items():
         use, consumes = _first(reader, suite.chains[chain][0])
-        wrong = {model: arrives for model, arrives in arriving.items() if arrives not in consumes}
+        wrong = {model: spec.format for model, spec in arriving.items() if spec.format not in consumes}
         for model, arrives in wrong.items():
-            advice = fit(reader.registry, consumes, arrives)
+            advice = fit(reader.registry, consumes, arrives, "leave the chain out, or name other models")
             if len(wrong) < len(arriving):
-                advice = f'exclude {{ model = "{model}", compress = "{chain}" }}'
+                advice = _exclude(model, chain)
             reader.problems.at_value(("chains", chain, 0), misfit(use, consumes, arrives, advice))
+        _check_trainable(reader, suite, chain, {m: spec for m, spec in arriving.items() if m not in wrong})
+
+
+def _check_trainable(reader: Reader, suite: Suite, chain: str, students: Mapping[str, StudentSpec]) -> None:
+    """Note training inside a chain of models that are used as they are."""
+    links = [index for index, link in enumerate(suite.chains[chain]) if isinstance(link, StepConfig)]
+    for model, student in students.items():
+        if links and not student.trainable:
+            message = f"'{student.name}' cannot be trained, it is used as it is: {_exclude(model, chain)}"
+            reader.problems.at_key(("chains", chain, links[0], RECOVER), message)
+
+
+def _exclude(model: str, chain: str) -> str:
+    return f'exclude {{ model = "{model}", compress = "{chain}" }}'
 
 
 def _first(reader: Reader, link: ChainStep | StepConfig) -> tuple[str, Collection[str]]:
