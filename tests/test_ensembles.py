@@ -267,6 +267,12 @@ def test_an_axis_of_it_is_one_of_models_with_several_teachers():
     assert "matrix.sets.by: 'ensemble' is not a parameter of the training" in refused
 
 
+def test_training_inside_a_chain_is_held_to_it_too():
+    step = "{ recover = { distil = 'kd', teacher = 'big', ensemble = 'confidence' } }"
+    (refused,) = wrong(f"again = [{step}]")  # the table [chains] stands before it
+    assert "chains.again[0].recover.ensemble: weighs several teachers, and there is one" in refused
+
+
 def test_it_can_be_set_from_the_command_line():
     one = f"{MODELS}[models.pair]\nuse = 'lstm'\ntrain = {{ distil = 'kd', teacher = ['big', 'small'] }}\n"
     built = suite("", "models.pair.train.ensemble=confidence", models=one)
@@ -338,3 +344,16 @@ def test_a_run_weighs_on_unlabelled_texts_and_says_so(tmp_path):
     assert f"confidence: {first:.3f} + {second:.3f}" in page
     assert "| alike " in page
     assert "(teachers by confidence) beats" in page
+
+
+def test_a_model_card_says_it():
+    from harness.exporting.card import _step
+    from harness.exporting.gather import Step
+    from harness.training import TrainParams
+
+    def said(ensemble):
+        loop = TrainParams(ensemble=ensemble).model_dump(mode="json")
+        return _step(1, Step(distil="kd", teachers=("a", "b"), params={}, loop=loop, transfer=False, facts={}))
+
+    assert said("confidence").startswith("Training 1: kd from a, b, weighed by confidence (")
+    assert said("mean").startswith("Training 1: kd from a, b (")

@@ -64,6 +64,12 @@ def test_zeros_stay_exactly_zero_in_everything_that_is_saved(tmp_path, kind, opt
         assert moved[~zero].float().mean() > 0.9 or "embed" in name, name  # the rest learns
 
 
+def test_they_stay_zero_in_half_precision_too(tmp_path):
+    made, held, saved = pruned(tmp_path, "transformer", train={"precision": "bf16", "weight_decay": 0.1})
+    train(made)
+    assert filled(saved["last"], held) == 0
+
+
 def test_without_the_mask_they_are_trained_away(tmp_path):
     """What the tests above would see if nothing held them."""
     made, held, saved = pruned(tmp_path, masked=False)
