@@ -14,6 +14,9 @@ from toy_exports import answer, made, request, save_graph, torch_answer
 from toy_models import toy_arrays
 
 from harness import StageError
+from harness.keys import Ref, Stage
+from harness.plugins import load_registry
+from harness.stages import Work, compress
 from harness.stages.compress import Calibration
 from harness_onnx.calibrate import BINS, LEVELS, least_divergence, narrowed, ranges
 from harness_onnx.graph import operators
@@ -213,6 +216,16 @@ def test_the_core_notes_which_examples_were_read():
     cut = Calibration(answerer, examples, windows([0, 0, 2, 3]))  # contexts of questions, cut into windows
     assert len(list(cut)) == 4
     assert cut.ids_read() == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize("role", ["test", "dev", "transfer"])
+@pytest.mark.parametrize("compressor", ["onnx-static-int8", "openvino-int8", "prune-heads", "vocab-trim"])
+def test_no_compressor_is_given_what_models_are_judged_by(compressor, role, tmp_path):
+    inputs = {"source": Ref("model"), "data": Ref("data", role)}
+    stage = Stage(kind="compress", component="x", version=1, inputs=inputs, options={"compressor": compressor})
+    with pytest.raises(StageError, match=f"'{compressor}' was given '{role}' examples; .* those of 'train' alone"):
+        compress.run(Work(stage, {}, tmp_path / "out", tmp_path / "scratch", load_registry(), 1))
+    assert not (tmp_path / "out").exists()
 
 
 SUITE = """

@@ -20,11 +20,13 @@ from harness.stages.checks import checked_work
 
 PARITY_EXAMPLES = 32
 CALIBRATION_EXAMPLES = 256
+LEARNED = "train"  # the role whose examples compressors read
 _MODEL_FILES = frozenset({"config.json", NAME})
 
 
 def run(work: Work) -> Facts:
-    """Output `out`: an artifact of the format that the compressor produces."""
+    """Output `out`: an artifact of the format that the compressor produces. StageError for data of another role."""
+    _check_role(work)
     source = work.inputs["source"]
     before = read_artifact(source)
     spec = work.registry.compressor(work.options["compressor"])
@@ -63,10 +65,18 @@ def run(work: Work) -> Facts:
     compressed = load_answerer(out, task, work.registry, work.threads)
     return {
         **facts,
-        **({"calibration": {"role": "train", "ids": calibration.ids_read()}} if spec.calibrates else {}),
+        **({"calibration": {"role": LEARNED, "ids": calibration.ids_read()}} if spec.calibrates else {}),
         "parity": _parity(original, compressed, examples[:PARITY_EXAMPLES]),
         "sizes": artifact_sizes(out),
     }
+
+
+def _check_role(work: Work) -> None:
+    """Whoever planned the stage: what a model is judged by has no say in how it is compressed."""
+    role = work.stage.inputs["data"].output
+    if role != LEARNED:
+        msg = f"'{work.options['compressor']}' was given '{role}' examples; compressors read those of '{LEARNED}' alone"
+        raise StageError(msg)
 
 
 class Calibration(Sequence[Arrays]):
