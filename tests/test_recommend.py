@@ -284,7 +284,7 @@ def test_without_times_speed_cannot_be_asked_for():
     records = planted()
     cells = [{**cell, "measure": "", "unmeasured": "no time"} for cell in records.cells]
     still = replace(records, cells=cells, measurements={})
-    with pytest.raises(SuiteError, match="--objective speed: no row has that figure"):
+    with pytest.raises(SuiteError, match="--objective speed: no row has that figure; take size or quality"):
         asked(still)
     with pytest.raises(SuiteError, match="latency: no row has it"):
         asked(still, max_latency_ms=5, objective="size")

@@ -349,7 +349,9 @@ def test_an_example_is_shown_by_the_id_that_reports_name(ran):
     assert answer["id"] == data["ids"][3]
     assert (answer["truth"]["label"], answer["label"]) == (data["labels"][gold], data["labels"][said])
     assert f"{data['ids'][3]}, as labelled: " in ran.harness(*words).out
-    assert "not among the" in ran.harness(*words[:-1], "nobody", code=2).err
+    unknown = ran.harness(*words[:-1], "nobody", code=2).err
+    assert "--example 'nobody': not among the" in unknown
+    assert f"such as {data['ids'][0]}" in unknown
     assert "--example asks about" in ran.harness(*words, "--text", "x", code=2).err
 
 

@@ -41,6 +41,9 @@ def suite(project) -> str:
     return (project.folder / "toys.toml").read_text()
 
 
+EXPORT = ("export", "model=plain,compress=away", "--suite", "toys.toml")
+
+
 def quality(project, name: str = "toys"):
     """Everything in the report that is not about time."""
     fields = ("cell", "status", "quality", "artifact", "stages", "reason")
@@ -296,6 +299,8 @@ def test_what_is_skipped_is_said_once_and_costs_the_others_nothing(project, suit
     assert "skipped  4 cells: needs a toy machine" in again.err
     assert quality(project) == before
     assert records(project, "run")[0]["task"]["data"] == data
+    for words in (("predict", "toys.toml", "--only", "compress=away", "--text", "a"), EXPORT):
+        assert "skipped: needs a toy machine" in project.harness(*words, code=5).err
 
 
 def test_bad_data_ends_the_run_with_2_before_anything_else_and_writes_no_report(project, suite):

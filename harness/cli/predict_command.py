@@ -114,6 +114,10 @@ def _artifact(plan: Plan, command: str) -> tuple[CellPlan, Path]:
                 msg = f"{cell.cell.id}: the stored artifact is damaged ({problem}); run the suite to make it again"
                 raise HarnessError(msg)
             return cell, store.path(cell.artifact)
+    reasons = list(dict.fromkeys(str(cell.skipped) for cell in plan.cells))
+    if all(cell.skipped for cell in plan.cells):
+        msg = f"none of the selected cells has an artifact, they are skipped: {'; '.join(reasons)}"
+        raise NothingSelected(msg)
     msg = f"none of the selected cells has an artifact in the store; first: {command}"
     raise NothingSelected(msg)
 
@@ -171,7 +175,10 @@ def _examples(ids: Sequence[str], plan: Plan, planned: CellPlan, command: str) -
         raise NothingSelected(msg)
     known = {example["id"]: example for example in read_examples(store.path(data))}
     if unknown := [name for name in ids if name not in known]:
-        msg = f"--example {printable(unknown[0])}: not among the {len(known):,} test examples of {planned.cell.id}"
+        msg = (
+            f"--example {printable(unknown[0])!r}: not among the {len(known):,} test examples of {planned.cell.id}; "
+            f"name one as its report does, such as {printable(next(iter(known)))}"
+        )
         raise SuiteError(msg)
     return ((_labelled(known[name]), known[name]) for name in ids)
 

@@ -114,7 +114,9 @@ def _planned(sources: Sources, cells: Sequence[Cell], store: Store) -> tuple[Cel
     found = [p for p in plan.cells if p.cell.id in wanted and p.artifact and store.entry(p.artifact.key)]
     if not found:
         first = cells[0].id
-        msg = f"{first}: no artifact of it in the store {store.root}. To make it: {sources.command} --only {first}"
+        skipped = next((p.skipped for p in plan.cells if p.cell.id == first), None)
+        how = f"Its cell is skipped: {skipped}" if skipped else f"To make it: {sources.command} --only {first}"
+        msg = f"{first}: no artifact of it in the store {store.root}. {how}"
         raise NothingSelected(msg)
     if found[0].measure and not store.entry(found[0].measure):
         plan = plan.merged(_without_what_is_missing(sources, plan, store))

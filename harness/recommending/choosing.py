@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from harness.errors import SuiteError, choices, did_you_mean
 from harness.plugins import Registry
 from harness.recommending.judging import Bar, Row, gains, judge, met, winners
-from harness.recommending.model import Candidate, Excluded, Judged, Quantity, Recommendation, Wishes
+from harness.recommending.model import Candidate, Excluded, Judged, Objective, Quantity, Recommendation, Wishes
 from harness.records import Records
 from harness.reports import format as fmt
 from harness.reports.model import Absent, Ranged, Report
@@ -140,7 +140,8 @@ def _check_figures(rows: Sequence[Row], bars: Sequence[Bar], objective: np.ndarr
         if len(lacking) == len(rows):
             problems.append(f"{bar.quantity}: no row has it ({lacking[0].reason}), so rows cannot be asked for it")
     if not np.isfinite(objective[:, 0]).any():
-        problems.append(f"--objective {wishes.objective}: no row has that figure; take another of size, quality, speed")
+        others = [name for name in get_args(Objective) if name != wishes.objective]
+        problems.append(f"--objective {wishes.objective}: no row has that figure; take {' or '.join(others)}")
     if problems:
         raise SuiteError(problems)
 
