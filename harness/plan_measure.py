@@ -12,7 +12,7 @@ from harness.measuring.energy import find_meter
 from harness.plan import CellPlan, task_json
 from harness.specs import RuntimeSpec
 from harness.suite.bind import bind
-from harness.suite.types import Cell, EnergyConfig, SpeedConfig
+from harness.suite.types import Cell, EnergyConfig, SpeedConfig, axis_text
 
 if TYPE_CHECKING:
     from harness.planner import Planner
@@ -44,15 +44,16 @@ def _possible(plan: CellPlan, failed: frozenset[str]) -> bool:
 
 
 def _anchor(planner: Planner) -> CellPlan:
-    wanted = planner.suite.anchor.items()
+    wanted, seed = planner.suite.anchor.items(), planner.first_seed
     rows = [cell for cell in planner.suite.cells if all(dict(cell.axes).get(name) == value for name, value in wanted)]
-    for cell in rows:
-        if cell["seed"] == planner.first_seed:
-            plan = planner.artifact(cell)
-            if plan.artifact:
-                return plan
-    why = f"its cell of the first seed ({planner.first_seed}) is excluded or skipped" if rows else "no such row"
-    msg = f"{planner.suite.path or 'suite'}: suite.anchor {dict(wanted)} cannot be measured: {why}; name another row"
+    plan = next((planner.artifact(cell) for cell in rows if cell["seed"] == seed), None)
+    if plan and plan.artifact:
+        return plan
+    why = f"its cell of the first seed ({seed}) is excluded" if rows else "no such row"
+    if plan:
+        why = f"it is skipped: {plan.skipped}"
+    named = ", ".join(f"{axis} = {axis_text(value)}" for axis, value in wanted)
+    msg = f"{planner.suite.path or 'suite'}: suite.anchor ({named}) cannot be measured: {why}; name another row"
     raise SuiteError(msg)
 
 

@@ -301,6 +301,9 @@ def test_what_is_skipped_is_said_once_and_costs_the_others_nothing(project, suit
     assert records(project, "run")[0]["task"]["data"] == data
     for words in (("predict", "toys.toml", "--only", "compress=away", "--text", "a"), EXPORT):
         assert "skipped: needs a toy machine" in project.harness(*words, code=5).err
+    timed = ("--set", "measure.speed.blocks=2", "--set", "suite.anchor.compress=away")
+    refused = project.harness("plan", "toys.toml", "--set", "measure.speed={}", *timed, code=2).err
+    assert "suite.anchor (model = plain, compress = away) cannot be measured: it is skipped: needs a toy" in refused
 
 
 def test_bad_data_ends_the_run_with_2_before_anything_else_and_writes_no_report(project, suite):
