@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from harness_openvino import extra, int8
 from harness_openvino.convert import OpenVino, OpenVinoBf16
 from harness_openvino.int8 import OpenVinoInt8, reduces_range
 from harness_openvino.plugin import Int8Params
-from harness_openvino.runtime import OpenVinoRuntime
+from harness_openvino.runtime import OpenVinoRuntime, OpenVinoSession
 from harness_openvino.safety import check_graph
 
 TEXTS = 24
@@ -180,6 +181,53 @@ def test_settings_that_say_nothing_are_refused(text, tmp_path):
     (tmp_path / "ov/openvino.json").write_text(text)
     with pytest.raises(StageError, match="does not say what to compute in"):
         answer(tmp_path, toy_arrays())
+
+
+# -------------------------------------------------------------------------------------------------- what it cannot do
+
+
+@pytest.mark.parametrize("name", ["openvino", "openvino-bf16", "openvino-int8"])
+@pytest.mark.parametrize(
+    ("student", "installed", "expected"),
+    [
+        ("lstm", "2026.4.1", "OpenVINO 2026.4 answers padded batches of 'lstm' wrongly: leave it to ONNX Runtime"),
+        ("srupp", "2026.4.0", "OpenVINO 2026.4 cannot answer batches of 'srupp': leave it to ONNX Runtime"),
+        ("srupp", "2026.40.0", None),
+        ("lstm", "2027.1.0", None),
+        ("sru", "2026.4.1", None),
+        ("transformer", "2026.4.1", None),
+    ],
+)
+def test_a_plan_knows_what_this_version_cannot_do(name, student, installed, expected, monkeypatch):
+    monkeypatch.setattr(extra, "find_spec", lambda name: object())
+    monkeypatch.setattr(extra, "version", lambda name: installed)
+    monkeypatch.setattr(extra, "cpu_flags", lambda: frozenset({"amx_bf16"}))
+    assert load_registry().compressor(name).supports(student, "sequence") == expected
+
+
+class Refusing:
+    """A compiled graph whose kernels give up."""
+
+    inputs = outputs = (SimpleNamespace(any_name="input_ids"),)
+
+    def create_infer_request(self):
+        return self
+
+    def infer(self, feed, share_inputs):
+        raise RuntimeError(
+            "Exception from src/inference/src/cpp/infer_request.cpp:224:\nException from src/node.cpp:794:\n"
+            "[CPU] Subgraph node with name '/model/MatMul_1' Exception from src/expression.cpp:319:\n"
+            "Incompatible MatMul batch dimension. Can't merge dim 9 with dim 3 at index=0\n\n\n"
+        )
+
+
+def test_a_batch_that_it_cannot_answer_is_a_sentence():
+    with pytest.raises(StageError) as error:
+        OpenVinoSession(Refusing()).forward({"input_ids": np.ones((3, 9), np.int64)})
+    assert str(error.value) == (
+        "OpenVINO cannot answer a 3×9 batch with this graph: Incompatible MatMul batch dimension. Can't merge dim 9 "
+        "with dim 3 at index=0. Use ONNX Runtime for it."
+    )
 
 
 # -------------------------------------------------------------------------------------------------- without the extra

@@ -16,7 +16,7 @@ import numpy as np
 from harness import Arrays, CompressRequest, Facts, StageError
 from harness_openvino.extra import absent, no_bf16
 from harness_openvino.graph import bytes_by_kind, kernels
-from harness_openvino.runtime import GRAPH, SETTINGS, OpenVinoSession, compiled
+from harness_openvino.runtime import GRAPH, SETTINGS, OpenVinoSession, compiled, told
 
 ONNX = "model.onnx"
 TOLERANCE = 1e-3  # of the largest logit: a wrong graph is off by tenths, a right one by 1e-6
@@ -57,7 +57,7 @@ def read(request: CompressRequest) -> Any:
     try:
         model = openvino.Core().read_model(path)
     except Exception as error:  # OpenVINO's errors are RuntimeErrors of many modules
-        msg = f"OpenVINO {openvino.__version__} cannot read this ONNX graph: {error}"
+        msg = f"OpenVINO {openvino.__version__} cannot read this ONNX graph: {told(error)}"
         raise StageError(msg) from error
     session, source = OpenVinoSession(compiled(model, "fp32", threads=1)), _source(path)
     for arrays in request.arrays:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from harness import CompressorSpec, Params, RuntimeSpec, hookimpl
-from harness_openvino.extra import absent, no_bf16
+from harness_openvino.extra import absent, gap, no_bf16
 
 
 class Int8Params(Params):
@@ -33,7 +33,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         consumes=("onnx",),
         produces="openvino",
         factory="harness_openvino.convert:OpenVino",
-        supports=lambda student, head: absent("openvino"),
+        supports=lambda student, head: absent("openvino") or gap(student),
         libraries=("openvino",),
         reference="https://docs.openvino.ai",
     )
@@ -44,7 +44,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         consumes=("onnx",),
         produces="openvino",
         factory="harness_openvino.convert:OpenVinoBf16",
-        supports=lambda student, head: absent("openvino") or no_bf16(),
+        supports=lambda student, head: absent("openvino") or gap(student) or no_bf16(),
         batch_dependent=True,
         tolerance=0.2,
         isa_dependent=True,
@@ -60,7 +60,7 @@ def harness_compressors() -> Iterator[CompressorSpec]:
         factory="harness_openvino.int8:OpenVinoInt8",
         params=Int8Params,
         calibrates=True,
-        supports=lambda student, head: absent("openvino", "nncf"),
+        supports=lambda student, head: absent("openvino", "nncf") or gap(student),
         batch_dependent=True,  # a sum's last bit hangs on the shape of a batch, and can move a value to the next step
         tolerance=0.2,
         isa_dependent=True,

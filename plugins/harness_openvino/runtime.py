@@ -27,14 +27,28 @@ class OpenVinoSession:
         self._request = compiled.create_infer_request()
 
     def forward(self, arrays: Arrays) -> Arrays:
-        """[B, L] integer arrays → {output name: float32}. Arrays that the graph does not read are left out."""
+        """[B, L] integer arrays → {output name: float32}. Arrays that the graph does not read are left out.
+
+        StageError with OpenVINO's reason for a batch that it cannot answer.
+        """
         missing = [name for name in self.inputs if name not in arrays]
         if missing:
             msg = f"the graph reads {choices(self.inputs)}; the encoder gives {choices(arrays)}."
             raise StageError(msg)
         feed = {name: np.ascontiguousarray(arrays[name], np.int64) for name in self.inputs}
-        answers = self._request.infer(feed, share_inputs=True)
+        try:
+            answers = self._request.infer(feed, share_inputs=True)
+        except RuntimeError as error:
+            shape = "×".join(map(str, next(iter(feed.values())).shape))
+            msg = f"OpenVINO cannot answer a {shape} batch with this graph: {told(error)}. Use ONNX Runtime for it."
+            raise StageError(msg) from error
         return {name: np.array(answers[name], np.float32) for name in self.outputs}
+
+
+def told(error: Exception) -> str:
+    """The reason in one of OpenVINO's errors, which stands behind places in its source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith("Exception from")), str(error))
 
 
 class OpenVinoRuntime:
@@ -69,7 +83,7 @@ def compiled(graph: Any, precision: str, threads: int) -> Any:
     try:
         return openvino.Core().compile_model(graph, "CPU", options)
     except Exception as error:  # OpenVINO's errors are RuntimeErrors of many modules
-        msg = f"OpenVINO {openvino.__version__} cannot load this graph: {error}"
+        msg = f"OpenVINO {openvino.__version__} cannot load this graph: {told(error)}"
         raise StageError(msg) from error
 
 
