@@ -8,8 +8,11 @@ https://doi.org/10.1109/ICASSP40776.2020.9054698.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+
+Weighting = Literal["mean", "confidence"]  # how several teachers become one: `TrainParams.ensemble`
 
 # Added to every certainty: teachers that all know nothing count alike, and rounding decides nothing between them.
 FLOOR = 1e-4
@@ -24,6 +27,28 @@ def confidence(logits: Sequence[np.ndarray], known: np.ndarray | None = None) ->
     """
     certain = np.stack([certainty(one, known) for one in logits]) + FLOOR  # [K, U]
     return np.asarray(certain / certain.sum(axis=0), dtype=np.float32)
+
+
+def combined(
+    logits: Sequence[np.ndarray], known: np.ndarray | None = None, *, by: Weighting
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [U, C] of each of K teachers → of all as one, float32 [U, C], and how much each counted, float32 [K, U].
+
+    Their softmax is the weighted mean of the teachers' probabilities. How high they stand, which no probability tells,
+    is the mean of the teachers' too: answers from several windows are chosen among by it. So teachers that agree are
+    together what each of them is. `known`: as for `confidence`; elsewhere logits must be next to no probability.
+    """
+    alike = np.full((len(logits), len(logits[0])), 1 / len(logits), dtype=np.float32)
+    weights = confidence(logits, known) if by == "confidence" else alike
+    heights = [np.logaddexp.reduce(np.asarray(one, dtype=np.float64), axis=-1) for one in logits]
+    height = (weights * np.stack(heights)).sum(axis=0)  # [U]
+    return (together(logits, weights) + height[:, None]).astype(np.float32), weights
+
+
+def together(logits: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Logits [U, C] of each of K teachers, weights [K, U] → logarithms of their mean probabilities, float64 [U, C]."""
+    logs = np.stack([log_probabilities(one) for one in logits])
+    return np.asarray(np.logaddexp.reduce(logs + np.log(weights.astype(np.float64))[..., None], axis=0))
 
 
 def certainty(logits: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:

@@ -39,6 +39,7 @@ class CellPlan:
     predict: str | None = None
     score: str | None = None
     dev: str | None = None  # its score on dev, where the suite selects by it
+    ensemble: str | None = None  # the score of its teachers as one, where the report asks; the cell does not need it
     measure: str | None = None
     subject: str | None = None
 

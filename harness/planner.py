@@ -10,6 +10,7 @@ from harness.assets import Asset, Missing, find_data, find_model
 from harness.errors import SuiteError
 from harness.keys import Ref, Stage, identity_params, written
 from harness.plan import CellPlan, Context, Plan, task_json
+from harness.plan_ensemble import with_ensemble
 from harness.plan_measure import add_measurements
 from harness.plan_train import train_stage
 from harness.specs import CompressorSpec, Params, RuntimeSpec, Spec, StudentSpec
@@ -385,6 +386,8 @@ def make_plan(
     """
     planner = Planner(suite, context)
     cells = tuple(planner.cell(cell) for cell in (suite.cells if selected is None else selected))
+    if "teachers" in suite.sections:
+        cells = tuple(with_ensemble(planner, plan) for plan in cells)
     if suite.measure.speed and any(plan.artifact for plan in cells):
         cells = add_measurements(planner, cells, suite.measure.speed, failed)
     return Plan(suite=suite, cells=cells, stages=planner.stages, missing=tuple(planner.missing.values()))

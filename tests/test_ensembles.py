@@ -17,12 +17,11 @@ from suite_helpers import MODELS, suite, wrong
 from test_heads import output, window
 from test_plan_shapes import HEAD, plan_of, the
 
-from harness.certainty import FLOOR, certainty, confidence
+from harness.certainty import FLOOR, certainty, combined, confidence, together
 from harness.data import Predictions
 from harness.heads import rules
 from harness.heads.span import align
 from harness.records import read_records
-from harness.records.ensembles import together
 from harness.records.samples import read_samples
 from harness.specs import Encoded
 from harness.suite import bind
@@ -78,7 +77,10 @@ def test_the_whole_is_the_weighted_mean_of_probabilities():
     weights = confidence(logits)
     mean = sum(weight[:, None] * softmax(values, axis=1) for weight, values in zip(weights, logits, strict=True))
     assert np.exp(together(logits, weights)) == pytest.approx(mean, abs=1e-6)
-    assert together(logits, np.full((2, 2), 0.5)) == pytest.approx(together(logits))
+    alike, half = combined(logits, by="mean")
+    assert half.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert softmax(alike, axis=1) == pytest.approx(np.mean([softmax(one, axis=1) for one in logits], axis=0), abs=1e-6)
+    assert softmax(combined(logits, by="confidence")[0], axis=1) == pytest.approx(mean, abs=1e-6)
 
 
 # ------------------------------------------------------------------------------------------ what each head is weighed by

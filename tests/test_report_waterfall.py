@@ -10,10 +10,8 @@ import pytest
 import report_fakes as fakes
 from conftest import Project
 from report_fakes import change, part, row, tables
-from scipy.special import softmax
 
 from harness.records import read_records, read_samples
-from harness.records.ensembles import together
 from harness.reports import json_report, markdown_files, render, summarise
 from harness.reports.figures import pictures
 from harness.reports.model import Absent
@@ -229,12 +227,6 @@ def test_what_the_teachers_score_together_stands_beside_the_row():
     assert found.difference.high < 0
     assert ["lstm-kd", "teacher + lstm"] in [line[:2] for line in tables(part(render(report), TAUGHT))[1]]
     assert "not in the record" in part(render(summarised(of_several(records()))), TAUGHT)
-
-
-def test_teachers_together_are_the_mean_of_their_probabilities():
-    logits = [np.array([[2.0, 0.0], [0.0, 900.0]]), np.array([[0.0, 1.0], [0.0, -900.0]], dtype=np.float32)]
-    mean = np.mean([softmax(values, axis=1) for values in logits], axis=0)
-    assert np.exp(together(logits)) == pytest.approx(mean)
 
 
 SUITE = """

@@ -256,7 +256,9 @@ def say_problems(opened: Opened, records: Records, outcomes: Mapping[str, Outcom
     _say_once("skipped", [_first_line(cell["reason"]) for cell in records.cells if cell["status"] == "skipped"])
     lost = [cell["unmeasured"] for cell in records.cells if cell["status"] == "ok" and _lost(opened, cell)]
     _say_once("not measured", lost)
-    return 1 if failed or waited or lost else 0
+    untold = [cell["no_ensemble"] for cell in records.cells if cell["status"] == "ok" and cell.get("no_ensemble")]
+    _say_once("teachers not scored together", [_first_line(reason) for reason in untold])
+    return 1 if failed or waited or lost or untold else 0
 
 
 def _say_once(what: str, reasons: Sequence[str]) -> None:

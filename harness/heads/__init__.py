@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from harness.certainty import Weighting
 from harness.data import Predictions
 from harness.errors import StageError
 from harness.specs import Arrays, Batch, Encoded, Head
@@ -51,6 +52,12 @@ class HeadRules(Protocol):
     def lesson(self, predictions: Predictions, windows: Sequence[Encoded]) -> Lesson:
         """A teacher's stored outputs, aligned with windows of another tokenizer's when they are asked for."""
 
+    def together(self, said: Sequence[Any], by: Weighting) -> tuple[Any, np.ndarray]:
+        """What each of K teachers said about an example → what they say as one, how much each counted [K, units].
+
+        By what training averages: the units of the head. StageError where they answered for different ones.
+        """
+
     def units(self, values: Any, windows: Sequence[Encoded], tensor: Callable[[np.ndarray], Any]) -> Any:
         """Hidden states of tokens [B, L, H] → of units [U, H], arrays or tensors; StageError where there are none."""
 
@@ -88,6 +95,14 @@ def classes(targets: np.ndarray) -> np.ndarray:
     """Class ids [W, k] → which classes occur in a window, bool [W, C]."""
     found = np.unique(targets[targets >= 0])
     return np.stack([(targets == label).any(axis=1) for label in found], axis=1) if len(found) else targets[:, :0] >= 0
+
+
+def check_alike(said: Sequence[np.ndarray]) -> None:
+    """StageError unless all teachers answered for the same units and classes."""
+    shapes = list(dict.fromkeys(one.shape for one in said))
+    if len(shapes) > 1:
+        msg = f"teachers answered for units and classes {' and '.join(map(str, shapes))} of one example: not the same"
+        raise StageError(msg)
 
 
 def check_finite(windows: Sequence[Encoded], outputs: Sequence[Sequence[np.ndarray] | np.ndarray]) -> None:

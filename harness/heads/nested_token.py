@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.heads import UNLABELLED
+from harness.certainty import Weighting, combined
+from harness.heads import UNLABELLED, check_alike
 from harness.heads.token import TokenRules, positions, word_numbers
 from harness.specs import Batch, Encoded
 
@@ -41,6 +42,12 @@ class NestedTokenRules(TokenRules):
     def kinds(self, targets: np.ndarray) -> np.ndarray:
         """Types that have a mention there."""
         return np.asarray((targets > 0).any(axis=1))
+
+    def together(self, said: Sequence[np.ndarray], by: Weighting) -> tuple[np.ndarray, np.ndarray]:
+        """Layer by layer of each word."""
+        check_alike(said)
+        found, weights = combined([one.reshape(-1, CLASSES) for one in said], by=by)
+        return found.reshape(said[0].shape), weights
 
     def batch(
         self,

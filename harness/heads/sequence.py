@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.certainty import Weighting, combined
 from harness.data import Predictions
-from harness.heads import UNLABELLED, Lesson, Rows, check_finite, classes
+from harness.heads import UNLABELLED, Lesson, Rows, check_alike, check_finite, classes
 from harness.specs import Arrays, Batch, Encoded
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ class SequenceRules:
             return np.asarray(predictions.values[rows], dtype=np.float32)
 
         return taught
+
+    def together(self, said: Sequence[np.ndarray], by: Weighting) -> tuple[np.ndarray, np.ndarray]:
+        """The text as one unit."""
+        check_alike(said)
+        found, weights = combined([one[None] for one in said], by=by)
+        return found[0], weights
 
     def units(self, values: Any, windows: Sequence[Encoded], tensor: Callable[[np.ndarray], Any]) -> Any:
         """Those of the first token [B, H], which speaks for the text."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.certainty import Weighting, combined
 from harness.data import Predictions
 from harness.errors import StageError
 from harness.heads import MASKED, UNLABELLED, Lesson, Rows, check_finite
@@ -88,6 +89,16 @@ class SpanRules:
             return [align(outputs[windows[row].example or 0], windows[row]) for row in rows]
 
         return taught
+
+    def together(self, said: Sequence[SpanOutput], by: Weighting) -> tuple[SpanOutput, np.ndarray]:
+        """Each end of each window, by place in the text: at the tokens of who has most, the first of equals.
+
+        A place that one of them does not see has no chance, as in training.
+        """
+        own = max(said, key=lambda one: len(one.places))
+        found = [combined(*_in_window(said, own, rows), by=by) for rows in _windows(own.places)]
+        logits = np.concatenate([ends.T for ends, _ in found])
+        return SpanOutput(own.places, logits), np.concatenate([weights for _, weights in found], axis=1)
 
     def units(self, values: Any, windows: Sequence[Encoded], tensor: Callable[[np.ndarray], Any]) -> Any:
         """Refused: tokens of two tokenizers have no states in common."""
@@ -191,10 +202,24 @@ def align(teacher: SpanOutput, window: Encoded) -> Taught:
     return Taught(logits, covered)
 
 
+def _in_window(said: Sequence[SpanOutput], own: SpanOutput, rows: slice) -> tuple[list[np.ndarray], np.ndarray]:
+    """Logits [2, L] of every teacher in one's own window, bool [2, L] of what all of them see there."""
+    window = Encoded({}, rows.stop - rows.start, places=own.places[rows])
+    whole = Taught(own.logits[rows].T, np.ones(window.length, dtype=bool))
+    lessons = [whole if one is own else align(one, window) for one in said]
+    known = np.logical_and.reduce([lesson.covered for lesson in lessons])
+    return [np.where(known, lesson.logits, np.float32(MASKED)) for lesson in lessons], np.stack([known, known])
+
+
+def _windows(places: np.ndarray) -> list[slice]:
+    """Rows of each window of an output, which begins with its null."""
+    bounds = [*np.flatnonzero(places[:, 0] < 0).tolist(), len(places)]
+    return [slice(a, b) for a, b in itertools.pairwise(bounds)]
+
+
 def _best_window(teacher: np.ndarray, student: np.ndarray) -> slice:
     """Rows of the teacher's window that shares most characters with the student's; the earlier of equals."""
-    bounds = [*np.flatnonzero(teacher[:, 0] < 0), len(teacher)]
-    windows = [slice(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
+    windows = _windows(teacher)
     if len(windows) == 1 or not len(student):
         return windows[0]
     begin, end = student[0, 0], student[-1, 1]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.certainty import Weighting, combined
 from harness.data import Predictions
-from harness.heads import UNLABELLED, Lesson, Rows, check_finite, classes
+from harness.heads import UNLABELLED, Lesson, Rows, check_alike, check_finite, classes
 from harness.specs import Arrays, Batch, Encoded
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class TokenRules:
             return np.asarray(predictions.values[np.concatenate([wanted[row] for row in rows])], dtype=np.float32)
 
         return taught
+
+    def together(self, said: Sequence[np.ndarray], by: Weighting) -> tuple[np.ndarray, np.ndarray]:
+        """Word by word, whatever the tokenizers."""
+        check_alike(said)
+        return combined(said, by=by)
 
     def units(self, values: Any, windows: Sequence[Encoded], tensor: Callable[[np.ndarray], Any]) -> Any:
         """Those where words begin, window after window."""

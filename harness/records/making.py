@@ -48,7 +48,7 @@ def make_records(
     cells = [_cell(planned, plan, store, outcomes, facts) for planned in plan.cells]
     if "teachers" in plan.suite.sections:
         for planned, cell in zip(plan.cells, cells, strict=True):
-            cell["ensemble"] = ensemble(planned, plan, store, registry)
+            cell.update(ensemble(planned, plan, store, outcomes))
     measured = {str(cell["measure"]) for cell in cells if cell["measure"]}
     measurements = {
         key: {"schema": SCHEMA, "kind": "measurement", "key": key, **read_json(store.path(Ref(key)) / "measure.json")}

@@ -568,7 +568,7 @@ class Ensemble(Part):
 
     teachers: list[Name] = Field(description="Their models.")
     ensemble: Word = _maybe(description="How they were weighed, as in its training; absent: alike.")
-    weights: list[Share] = _maybe(description="Mean weight of each over the examples; absent: alike.")
+    weights: list[Share] = _maybe(description="Mean weight of each over the units of all examples; absent: alike.")
     examples: Key = Field(description="Digest of the ids that were scored, as in the run's task.data.")
     samples: Annotated[Any, PlainValidator(check_samples, json_schema_input_type=list[list[Number]] | Packed)] = Field(
         description="Figures per example, as of a cell's quality."
@@ -699,6 +699,7 @@ class Cell(Line):
     ensemble: Ensemble | None = Field(
         default=None, description="Its teachers together; null: not several, or not kept."
     )
+    no_ensemble: Text = _maybe(description="Why its teachers have no score together; absent: they have, or are one.")
     artifact: Artifact | None = Field(description="What it ships; null: it was not built.")
     predict: Predicted | None = Field(default=None, description="Answering the test data; null: it did not.")
     train: list[Trained] = Field(description="Training steps that were done, in order.")

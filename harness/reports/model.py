@@ -396,7 +396,7 @@ class Together:
     score: Ranged  # primary metric
     difference: Ranged  # primary metric, row − ensemble, paired
     ensemble: str = ""  # how they were weighed, as in the row's training; empty: alike
-    weights: tuple[float, ...] = ()  # mean weight of each over the examples
+    weights: tuple[float, ...] = ()  # mean weight of each over the units of all examples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,13 +85,14 @@ def taught(
 ) -> tuple[Taught, ...]:
     """Every row that learned from several teachers at once beside each of them.
 
-    Compressed ones stand for themselves only where their model is no row uncompressed.
+    Compressed ones stand for themselves only where their model is no row uncompressed, or where they learned so on the
+    way.
     """
     found = []
-    for row in _uncovered(rows):
+    for row in _own(rows, cells):
         cell = cells[row.label][0]
-        several = [names for names in cell["teachers"] if len(names) > 1]
-        ensemble = next((str(step["ensemble"]) for step in cell["train"] if step.get("ensemble")), "")
+        several = _several(cell["teachers"])
+        ensemble = next((str(step["ensemble"]) for step in reversed(cell["train"]) if step.get("ensemble")), "")
         for name in dict.fromkeys(name for names in several for name in names):
             teacher = lineage.teacher(row, name, rows)
             if teacher is not None:
@@ -103,10 +104,11 @@ def taught(
 def together(
     rows: Sequence[Row], cells: Mapping[str, Sequence[Json]], metric: Metric, scores: Scores, scorer: quality.Scorer
 ) -> tuple[Together, ...]:
-    """Every such row beside all its teachers at once, where the record holds what these answer together."""
+    """Every such row beside all its teachers at once, where the record says what these score, or why they do not."""
     found = []
-    for row in _uncovered(rows):
+    for row in _own(rows, cells):
         kept = [cell for cell in cells[row.label] if cell.get("ensemble")]
+        missed = [cell for cell in cells[row.label] if cell.get("no_ensemble") and _several(cell["teachers"])]
         if kept:
             ensemble = kept[0]["ensemble"]
             scored = scorer.row([{"quality": ensemble, "axes": kept[0]["axes"]}])
@@ -122,10 +124,25 @@ def together(
                     weights=tuple(ensemble.get("weights") or ()),
                 )
             )
+        elif missed:
+            why = Absent(str(missed[0]["no_ensemble"]))
+            teachers = tuple(_several(missed[0]["teachers"])[-1])
+            found.append(Together(row=row.label, teachers=teachers, score=why, difference=why))
     return tuple(found)
 
 
-def _uncovered(rows: Sequence[Row]) -> list[Row]:
-    """Uncompressed rows, and compressed ones whose model is no row uncompressed."""
+def _own(rows: Sequence[Row], cells: Mapping[str, Sequence[Json]]) -> list[Row]:
+    """Uncompressed rows, and compressed ones whose model is no such row, or that had several teachers on the way."""
     plain = lineage.uncompressed(rows)
-    return [row for row in rows if row in plain or not lineage.siblings(row, plain)]
+    return [row for row in rows if row in plain or not lineage.siblings(row, plain) or _recovered(cells[row.label][0])]
+
+
+def _recovered(cell: Json) -> bool:
+    """Has a training inside the chain several teachers?"""
+    first = len(cell["teachers"]) - int(cell.get("recovered", 0))
+    return bool(_several(cell["teachers"][max(0, first) :]))
+
+
+def _several(teachers: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Those of the steps that have more than one."""
+    return [names for names in teachers if len(names) > 1]

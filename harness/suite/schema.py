@@ -222,6 +222,7 @@ class LimitsTable(LimitTable):
     build: LimitTable | None = None
     train: LimitTable | None = None
     predict: LimitTable | None = None
+    ensemble: LimitTable | None = None
     compress: LimitTable | None = None
     score: LimitTable | None = None
     floor: LimitTable | None = None
