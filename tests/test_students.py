@@ -269,6 +269,14 @@ def test_a_model_that_answers_other_labels_cannot_be_used_as_it_is(build, checkp
             build(TransformerParams(), assets={"checkpoint": source}, labels=other, head=head, as_it_is=True)
 
 
+def test_hundreds_of_other_labels_leave_room_for_what_to_do(build, checkpoint):
+    many = tuple(f"a label of some length, number {at}" for at in range(200))
+    source = checkpoint(labels=many)
+    with pytest.raises(AssetError, match=r"and 190 more, the task needs 'sequence'.*train step") as error:
+        build(TransformerParams(), assets={"checkpoint": source}, labels=("bad", "good"), as_it_is=True)
+    assert len(str(error.value)) - len(str(source)) < 700
+
+
 def test_a_tagger_keeps_its_head_in_the_order_of_our_labels(build, checkpoint):
     tags = ("B-ORG", "O", "B-PER")
     source = checkpoint(head="token", labels=tags)

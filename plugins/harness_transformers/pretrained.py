@@ -13,6 +13,8 @@ from harness import AssetError, BuildRequest, Facts, choices, load_pretrained
 from harness_transformers.checkpoints import check_weights, read_config
 from harness_transformers.heads import auto, body_prefix, label_names, own_order, told
 
+_SHOWN = 10  # labels in a message
+
 
 def from_checkpoint(request: BuildRequest, folder: Path) -> tuple[PreTrainedModel, Facts]:
     """The checkpoint's encoder with a head for the task: its own where it is whole and has the same labels, else new.
@@ -42,12 +44,18 @@ def from_checkpoint(request: BuildRequest, folder: Path) -> tuple[PreTrainedMode
 def _does_not_answer(request: BuildRequest, folder: Path) -> str:
     config = load_config(folder)
     found = list((config.id2label or {}).values())
-    head = f"{choices(config.architectures or ())} with the labels {choices(found)}"
-    wanted = f"'{request.head}' with the labels {choices(label_names(request))}"
+    head = f"{choices(config.architectures or ())} with {_labels(found)}"
+    wanted = f"'{request.head}' with {_labels(label_names(request))}"
     return (
         f"{folder}/config.json: the model is used as it is and does not answer this task: it is {head}, the task needs "
         f"{wanted}. Give the model a train step, or use one with these labels"
     )
+
+
+def _labels(names: Sequence[str]) -> str:
+    """The first of them, so that what to do is not cut off behind hundreds."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"the labels {choices(names[:_SHOWN])}{more}"
 
 
 def load_config(folder: Path) -> PreTrainedConfig:
