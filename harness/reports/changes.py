@@ -25,9 +25,10 @@ WIDE = 5  # rows beside each other in a table of slices
 SMALL = 0.001  # p below it is shown as such
 ARROW = " → "
 _WEIGHED = (
-    " By confidence: as in training, a teacher weighs in each example as much as its own answer is certain, 1 − entropy"
-    " / log of classes; the figures are means over the examples."
+    " By confidence: as in training, a teacher weighs in each unit (text, word, layer of a word, end of a span) as much"
+    " as its own answer is certain, 1 − entropy / log of classes; the figures are means over the units."
 )
+_BY_PLACE = " Teachers of different tokens are read by place in the text, at the tokens of who cuts it finest."
 
 
 # ------------------------------------------------------------------------------------------------------ what was broken
@@ -271,13 +272,13 @@ def _together(report: Report) -> Lines:
     headers += [header(metric.name, metric.unit, metric.higher_is_better), Shown(_delta(report))]
     note = (
         "Teachers together: the mean of their probabilities, each teacher's first seed; Δ: the row less them, paired."
-        f"{_WEIGHED if weighed else ''}"
+        f"{_BY_PLACE if report.run['task']['head'] == 'span' else ''}{_WEIGHED if weighed else ''}"
     )
     return [note, "", *table(headers, rows, "lllrr" if weighed else "llrr")]
 
 
 def _weights(entry: Together) -> str:
-    """How the teachers were weighed, and what that came to over all examples."""
+    """How the teachers were weighed, and what that came to over all units."""
     means = " + ".join(f"{weight:.3f}" for weight in entry.weights)
     return f"{entry.ensemble}: {means}" if entry.ensemble else "alike"
 
