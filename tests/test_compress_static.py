@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -134,6 +135,14 @@ def test_nodes_without_names_are_told_apart(tmp_path):
     facts = OnnxStaticInt8().compress(asked)
     assert facts["int8_matmuls"] == 1
     assert operators(onnx.load(path.parents[1] / "static/model.onnx"))["MatMul"] == 2
+
+
+def test_a_file_that_is_int8_already_is_not_said_to_be_changed(tmp_path):
+    facts = static(made("bag").folder, "static-once")
+    assert facts["changed"]
+    shutil.copytree(made("bag").folder / "static-once", tmp_path / "onnx")
+    again = static(tmp_path)
+    assert again["changed"] is False
 
 
 def test_nothing_to_quantize_is_said(tmp_path):

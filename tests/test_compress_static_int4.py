@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,14 @@ def test_what_is_recurrent_stays_in_floating_point_and_is_said():
     assert facts["changed"]
     assert facts["float_matrices"]["count"] == 2
     assert facts["warnings"] == ["2 operators still multiply by fp32 weights"]
+
+
+def test_a_file_that_is_packed_already_is_not_said_to_be_changed(tmp_path):
+    facts = packed(made("bag").folder, "packed-once")
+    assert facts["changed"]
+    shutil.copytree(made("bag").folder / "packed-once", tmp_path / "onnx")
+    again = packed(tmp_path)
+    assert again["changed"] is False
 
 
 def test_nothing_to_pack_is_said(tmp_path):

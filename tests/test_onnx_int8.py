@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,14 @@ def test_embeddings_stay_fp32_when_asked():
     facts = quantized(bag.folder, "words", embeddings=False)
     assert facts["bytes"]["embeddings"] == bag.facts["bytes"]["embeddings"]
     assert facts["changed"] is True
+
+
+def test_a_file_that_is_int8_already_is_not_said_to_be_changed(tmp_path):
+    facts = quantized(made("lstm").folder, "dynamic-once")
+    assert facts["changed"]
+    shutil.copytree(made("lstm").folder / "dynamic-once", tmp_path / "onnx")
+    again = quantized(tmp_path)
+    assert again["changed"] is False
 
 
 def test_nothing_to_quantize_is_said(tmp_path):

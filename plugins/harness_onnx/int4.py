@@ -7,6 +7,7 @@ scales are those of one row, so that answers do not depend on batch mates.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,13 @@ class OnnxInt4:
         """Write `model.onnx`. `changed` is False when no weight became 4-bit."""
         check_model(request.source / MODEL)
         before = load(request.source / MODEL)
-        count = operators(before).total()
+        earlier = operators(before)
         after = packed(before, request.params)
         save(after, request.out / MODEL)
         counts, left, flags = operators(after), float_matrices(after), cpu_flags()
         found: Facts = {
-            "changed": counts["MatMulNBits"] + counts["GatherBlockQuantized"] > 0,
-            "nodes_before": count,
+            "changed": four_bit(counts) > four_bit(earlier),
+            "nodes_before": earlier.total(),
             "nodes_after": counts.total(),
             "int4_matmuls": counts["MatMulNBits"],
             "int4_tables": counts["GatherBlockQuantized"],
@@ -46,6 +47,11 @@ class OnnxInt4:
             "isa": [flag for flag in ISA if flag in flags],
         }
         return {**found, "warnings": [f"{len(left)} operators still multiply by fp32 weights"]} if left else found
+
+
+def four_bit(counts: Counter[str]) -> int:
+    """Operators that read 4-bit weights."""
+    return counts["MatMulNBits"] + counts["GatherBlockQuantized"]
 
 
 def packed(model: onnx.ModelProto, params: Any) -> onnx.ModelProto:

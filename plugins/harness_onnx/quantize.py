@@ -7,6 +7,7 @@ overflow there. ARM and VNNI add in 32 bits and keep 8-bit weights.
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +29,19 @@ class OnnxInt8:
     """Quantizes matrices, LSTMs and embedding tables."""
 
     def compress(self, request: CompressRequest) -> Facts:
-        """Write `model.onnx`. `changed` is False when no weight became 8-bit."""
+        """Write `model.onnx`. `changed` is False when no weight became 8-bit: some files have such weights already."""
         check_model(request.source / MODEL)
         before = load(request.source / MODEL)
         flags = cpu_flags()
         reduced = needs_reduced_range(platform.machine(), flags, request.params.reduce_range)
         quantize(before, request.out / MODEL, request.params, reduced)
         after = onnx.load(request.out / MODEL)
-        counts, left = operators(after), float_matrices(after)
-        eight_bit = counts["MatMulInteger"] + counts["QAttention"] + counts["DynamicQuantizeLSTM"]
+        counts, left, earlier = operators(after), float_matrices(after), operators(before)
         sizes = bytes_by_kind(after)
         facts: Facts = {
-            "changed": eight_bit > 0 or sizes["embeddings"] < bytes_by_kind(before)["embeddings"],
-            "nodes_before": operators(before).total(),
+            "changed": eight_bit(counts) > eight_bit(earlier)
+            or sizes["embeddings"] < bytes_by_kind(before)["embeddings"],
+            "nodes_before": earlier.total(),
             "nodes_after": counts.total(),
             "int8_matmuls": counts["MatMulInteger"] + counts["QAttention"],
             "dynamic_quantize_lstm": counts["DynamicQuantizeLSTM"],
@@ -50,6 +51,11 @@ class OnnxInt8:
             "isa": [flag for flag in ISA if flag in flags],
         }
         return {**facts, "warnings": [f"{len(left)} operators still multiply by fp32 weights"]} if left else facts
+
+
+def eight_bit(counts: Counter[str]) -> int:
+    """Operators that multiply by 8-bit weights."""
+    return counts["MatMulInteger"] + counts["QAttention"] + counts["DynamicQuantizeLSTM"]
 
 
 def load(path: Path) -> onnx.ModelProto:

@@ -112,7 +112,7 @@ def facts(before: onnx.ModelProto, after: onnx.ModelProto, reduced: bool, flags:
     """What became 8-bit and what did not."""
     left, eight_bit, sizes = float_matrices(after), static_products(after), bytes_by_kind(after)
     found: Facts = {
-        "changed": eight_bit > 0 or sizes["embeddings"] < bytes_by_kind(before)["embeddings"],
+        "changed": eight_bit > static_products(before) or sizes["embeddings"] < bytes_by_kind(before)["embeddings"],
         "nodes_before": operators(before).total(),
         "nodes_after": operators(after).total(),
         "int8_matmuls": eight_bit,

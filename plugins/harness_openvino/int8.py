@@ -11,6 +11,7 @@ from typing import Any
 from harness import Arrays, CompressRequest, Facts, StageError, cpu_flags
 from harness_openvino.convert import proof, read, write
 from harness_openvino.extra import absent
+from harness_openvino.graph import bytes_by_kind
 
 _VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
 _X86 = ("x86_64", "amd64", "i386", "i686")
@@ -29,7 +30,8 @@ class OpenVinoInt8:
             msg = "static int8 needs training examples to calibrate on, and there are none"
             raise StageError(msg)
         model = read(request)
-        before, reduced = len(model.get_ops()), reduces_range(platform.machine(), cpu_flags(), params.reduce_range)
+        before, earlier = len(model.get_ops()), bytes_by_kind(model)["int8"]
+        reduced = reduces_range(platform.machine(), cpu_flags(), params.reduce_range)
         write(quantized(model, texts, params.preset, reduced), request.out, "fp32")
         facts = {"nodes_before": before, **proof(request, "fp32")}
         eight_bit = facts["kernels"].get("u8", 0) + facts["kernels"].get("i8", 0)
@@ -37,7 +39,7 @@ class OpenVinoInt8:
         warnings = [f"{left} operators still multiply by fp32 weights"] if left else []
         return {
             **facts,
-            "changed": facts["bytes"]["int8"] > 0,
+            "changed": facts["bytes"]["int8"] > earlier,
             "int8_matmuls": eight_bit,
             "texts": len(texts),
             "reduce_range": reduced,
