@@ -118,6 +118,21 @@ def classified(task, rng) -> np.ndarray:
     return task.samples(examples, list(rng.normal(size=(40, 3)).astype(np.float32)), ("a", "b", "c"))
 
 
+def of_ensemble() -> str:
+    """What three teachers say as one of each head, by both weightings; of spans in two windows, one of other tokens."""
+    from harness.heads import rules
+    from harness.specs import SpanOutput
+
+    rng = np.random.default_rng(0)
+    fine = np.array([(-1, -1), (0, 3), (4, 9), (10, 12), (-1, -1), (4, 9), (10, 12)], dtype=np.int32)
+    coarse = np.array([(-1, -1), (0, 9), (10, 12)], dtype=np.int32)
+    drawn = {"sequence": (3,), "token": (4, 3), "nested-token": (4, 10)}
+    said = {head: [rng.normal(size=shape).astype(np.float32) for _ in range(3)] for head, shape in drawn.items()}
+    said["span"] = [SpanOutput(at, rng.normal(size=(len(at), 2)).astype(np.float32)) for at in (coarse, fine, fine)]
+    found = [rules(head).together(answers, by) for head, answers in said.items() for by in ("mean", "confidence")]
+    return digest(*(array for one, weights in found for array in (getattr(one, "logits", one), weights)))
+
+
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
 
 
@@ -173,6 +188,7 @@ def canaries(folder: Path) -> dict[str, dict[str, object]]:
         found[f"student {name}"] = {"version": spec.version, "digest": of_student(spec, folder / name)}
     (folder / "training").mkdir()
     found["core train"] = {"version": CORE.get("train", 1), "digest": of_training(folder / "training")}
+    found["core ensemble"] = {"version": CORE.get("ensemble", 1), "digest": of_ensemble()}
     return found
 
 
