@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.assets import Asset, Missing, find_data, find_model
-from harness.errors import SuiteError
+from harness.errors import PluginError, SuiteError
 from harness.keys import Ref, Stage, identity_params, written
 from harness.plan import CellPlan, Context, Plan, task_json
 from harness.plan_ensemble import with_ensemble
@@ -338,7 +338,12 @@ class Planner:
         before: list[Params] = []
         for link in compressors(chain):
             compressor: CompressorSpec = self.context.registry.compressor(link.use)
-            if reason := compressor.supports(student, head) or compressor.fits(link.params, model.params, before):
+            try:
+                reason = compressor.supports(student, head) or compressor.fits(link.params, model.params, before)
+            except Exception as error:  # a plugin's own
+                msg = f"'{link.use}' cannot say whether it takes '{student}': {error!r}; its plugin is at fault"
+                raise PluginError(msg) from error
+            if reason:
                 return reason
             before.append(link.params)
         return None

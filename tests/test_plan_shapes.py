@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.assets import Places
+from harness.errors import PluginError
 from harness.keys import Ref, Stage
 from harness.plan import Context, Plan
 from harness.planner import make_plan
@@ -65,6 +66,13 @@ def registry(scoring_version: int = 1):
     ]
     compressors = [
         CompressorSpec(name="prune", consumes=("torch",), produces="torch", **common),
+        CompressorSpec(
+            name="curious",
+            consumes=("torch",),
+            produces="torch",
+            fits=lambda params, student, before: params.share,
+            **common,
+        ),
         CompressorSpec(name="onnx", consumes=("torch",), produces="onnx", **common),
         CompressorSpec(
             name="static-int8", consumes=("onnx",), produces="onnx-int8", calibrates=True, isa_dependent=True, **common
@@ -379,6 +387,12 @@ def test_what_cannot_be_trained_is_skipped_inside_a_chain_too(folder: Path) -> N
     plan = plan_of(HEAD.format(anchor="small", head="sequence") + text, folder)
     skipped = {cell.cell["compress"]: cell.skipped for cell in plan.cells}
     assert skipped == {"none": None, "pruned": None, "recovered": "'picky' never fits", "shipped": "'picky' never fits"}
+
+
+def test_a_compressor_that_fails_when_it_is_asked_is_named(folder: Path) -> None:
+    text = (HEAD.format(anchor="big", head="token") + CHAINS).replace('["onnx"]', '["curious"]')
+    with pytest.raises(PluginError, match=r"'curious' cannot say whether it takes 'transformer': .*'share'.*at fault"):
+        plan_of(text, folder)
 
 
 def test_no_stage_that_selects_reads_test(folder: Path) -> None:
