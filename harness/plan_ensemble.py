@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.keys import Ref, Stage
 from harness.plan import CellPlan, task_json
 from harness.suite.bind import bind
-from harness.suite.types import Cell, StepConfig, Suite, recoveries
+from harness.suite.types import Cell, StepConfig, Suite, TaskConfig, recoveries
 
 if TYPE_CHECKING:
     from harness.planner import Planner
@@ -23,10 +23,14 @@ def with_ensemble(planner: Planner, planned: CellPlan) -> CellPlan:
     if step is None or planned.score is None:
         return planned
     task, _ = bind(planner.suite, planned.cell)
-    test = Ref(planner.prepare(task).key, "test")
+    shared = ("ensemble", id(task), step.teacher, step.loop.ensemble)
+    return replace(planned, ensemble=planner.once(shared, lambda: _scored(planner, task, step).key))
+
+
+def _scored(planner: Planner, task: TaskConfig, step: StepConfig) -> Stage:
+    test, by = Ref(planner.prepare(task).key, "test"), step.loop.ensemble
     taught = [(f"{name} none seed {planner.first_seed}", planner.teacher(task, name).ref) for name in step.teacher]
     said = [planner.predict(task, ref, (), test, label).key for label, ref in taught]
-    by = step.loop.ensemble
     stage = planner.add(
         Stage(
             kind="ensemble",
@@ -38,7 +42,7 @@ def with_ensemble(planner: Planner, planned: CellPlan) -> CellPlan:
             label=f"predict {' + '.join(step.teacher)}{'' if by == 'mean' else f' by {by}'} on {test.output}",
         )
     )
-    return replace(planned, ensemble=planner.score(task, stage, test).key)
+    return planner.score(task, stage, test)
 
 
 def step_of_several(suite: Suite, cell: Cell) -> StepConfig | None:
