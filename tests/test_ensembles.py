@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +25,7 @@ from harness.heads.span import align
 from harness.records import read_records
 from harness.records.samples import read_samples
 from harness.specs import Encoded
+from harness.stages.train import _teachers
 from harness.suite import bind
 
 SURE, UNSURE, LOST = [6.0, 0.0, 0.0], [1.0, 0.0, 0.0], [2.0, 2.0, 2.0]
@@ -359,3 +361,8 @@ def test_a_model_card_says_it():
 
     assert said("confidence").startswith("Training 1: kd from a, b, weighed by confidence (")
     assert said("mean").startswith("Training 1: kd from a, b (")
+
+
+def test_the_eleventh_teacher_comes_after_the_tenth():
+    work = SimpleNamespace(inputs={f"teacher.{n}": Path() for n in reversed(range(12))} | {"data": Path()})
+    assert _teachers(work) == [f"teacher.{n}" for n in range(12)]
