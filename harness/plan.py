@@ -51,7 +51,7 @@ class CellPlan:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Its own stages, in the order in which data flows."""
+        """Its own stages by kind, as data flows: a training inside a chain comes before the chain's compressors."""
         return (*self.work, self.measure) if self.measure else self.work
 
 

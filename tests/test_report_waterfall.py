@@ -110,6 +110,22 @@ def test_training_inside_a_chain_is_named_by_its_distiller():
     assert [step.use for step in fall(summarised(found), "lstm · onnx-int8").steps] == [("onnx", "kd", "onnx-int8")]
 
 
+def test_a_row_before_a_training_inside_a_chain_is_a_step_on_the_way():
+    """As runs record it: numbers count both trainings before the compressors, ancestors come inputs first."""
+    start = {"build.0": "build-lstm-1", "train.1": "train-lstm-1"}
+    pruned = {**start, "compress.2": "pruned"}
+    whole = {**start, "train.2": "again", "compress.3": "pruned", "compress.4": "exported"}
+    flow = ["data", "build-lstm-1", "train-lstm-1", "pruned", "train-teacher-1", "again", "exported"]
+    found = change(records(), {"model": "lstm", "compress": "onnx"}, stages=pruned, ancestors=flow[:4])
+    found = change(found, {"model": "lstm", "compress": "onnx"}, compress=[fakes.step("prune")])
+    found = change(found, {"model": "lstm", "compress": "onnx-int8"}, stages=whole, ancestors=flow)
+    found = change(found, {"model": "lstm", "compress": "onnx-int8"}, distil=["finetune", "kd"], recovered=1)
+    found = change(found, {"model": "lstm", "compress": "onnx-int8"}, compress=[fakes.step("prune"), fakes.step("onnx")])
+    report = summarised(found)
+    assert [step.use for step in fall(report, "lstm · onnx-int8").steps] == [("prune",), ("kd", "onnx")]
+    assert "lstm · onnx" not in [one.row for one in report.asked.falls]
+
+
 # -------------------------------------------------------------------------------------------------------------- figures
 
 

@@ -711,7 +711,7 @@ class Cell(Line):
         description="Kind and number → key of each of its stages."
     )
     work: list[Key] = Field(default_factory=list, description="Keys of the stages that its result takes.")
-    ancestors: list[Key] = Field(description="Keys of all stages that it depends on.")
+    ancestors: list[Key] = Field(description="Keys of all stages that it depends on, inputs first.")
 
     @model_validator(mode="after")
     def _whole(self) -> Cell:

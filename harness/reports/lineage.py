@@ -22,14 +22,25 @@ class Made:
 
 def made(cell: Json) -> Made:
     """Of one cell. What a record does not name is called by its kind of stage."""
-    stages = sorted((int(name.partition(".")[2]), name.partition(".")[0], key) for name, key in cell["stages"].items())
-    own = [(kind, key) for _, kind, key in stages if kind in _MADE]
+    own = [(kind, key) for kind, key in _in_order(cell) if kind in _MADE]
     known = {
         "build": iter([str(cell["student"])]),
         "train": iter(cell["distil"]),
         "compress": iter(str(step["use"]) for step in cell["compress"]),
     }
     return Made(tuple(key for _, key in own), tuple(next(known[kind], kind) for kind, _ in own))
+
+
+def _in_order(cell: Json) -> list[tuple[str, str]]:
+    """Kind and key of a cell's stages, inputs first.
+
+    Their numbers count trainings before compressors, also one inside a chain; `ancestors` come as data flows.
+    """
+    flow = {key: at for at, key in enumerate(cell["ancestors"])}
+    numbered = [(name.partition("."), key) for name, key in cell["stages"].items()]
+    whole = all(key in flow for _, key in numbered)
+    placed = [(flow[key] if whole else int(number), kind, key) for (kind, _, number), key in numbered]
+    return [(kind, key) for _, kind, key in sorted(placed)]
 
 
 def uncompressed(rows: Sequence[Row]) -> list[Row]:
