@@ -120,7 +120,9 @@ def test_a_row_before_a_training_inside_a_chain_is_a_step_on_the_way():
     found = change(found, {"model": "lstm", "compress": "onnx"}, compress=[fakes.step("prune")])
     found = change(found, {"model": "lstm", "compress": "onnx-int8"}, stages=whole, ancestors=flow)
     found = change(found, {"model": "lstm", "compress": "onnx-int8"}, distil=["finetune", "kd"], recovered=1)
-    found = change(found, {"model": "lstm", "compress": "onnx-int8"}, compress=[fakes.step("prune"), fakes.step("onnx")])
+    found = change(
+        found, {"model": "lstm", "compress": "onnx-int8"}, compress=[fakes.step("prune"), fakes.step("onnx")]
+    )
     report = summarised(found)
     assert [step.use for step in fall(report, "lstm · onnx-int8").steps] == [("prune",), ("kd", "onnx")]
     assert "lstm · onnx" not in [one.row for one in report.asked.falls]
