@@ -268,6 +268,19 @@ def test_a_row_that_is_not_resolved_sets_no_yardstick():
     assert next(line[11] for line in main if line[1] == "onnx").endswith("]")
 
 
+def test_what_is_not_resolved_is_not_said_to_be_alike():
+    """Times from half to twice the anchor's reach into the noise, and are not its own."""
+    short = {"anchor": fakes.result(8.0, 1, blocks=7), "twin": fakes.result(8.0, 2, blocks=7)}
+    found = timed({"onnx": fakes.result(4.0, 3, blocks=7), "onnx-int8": wild(8.0), "int8": wild(8.0)}, **short)
+    ratio = row(found, "teacher · onnx-int8").speed.forward
+    assert ratio.noise
+    assert not ratio.resolved
+    text = render(found)
+    assert next(line[11] for line in tables(text)[0] if line[1] == "onnx-int8").endswith("] ?")
+    assert "; ?: too noisy to be compared with other rows." in text
+    assert "?: too noisy" not in render(timed({}))
+
+
 def test_a_loud_measurement_resolves_nothing():
     found = timed({}, twin=fakes.result(16.0, 2))
     assert not row(found, "teacher · onnx-int8").speed.forward.resolved

@@ -76,6 +76,12 @@ def _masked(report: Report) -> Lines:
     return [f"**⚠ Masked, not removed:** {', '.join(rows)}: {said}. Size and speed are those of such files.", ""]
 
 
+def _unresolved(report: Report) -> str:
+    """Of marks after ratios, where there are any."""
+    ratios = [ratio for row in report.rows for ratio in (row.speed.request, row.speed.forward)]
+    return "" if all(ratio.resolved for ratio in ratios) else "; ?: too noisy to be compared with other rows"
+
+
 def _legend(report: Report) -> str:
     """How to read the table."""
     level = fmt.share(report.run["measure"]["confidence"])
@@ -86,7 +92,8 @@ def _legend(report: Report) -> str:
     if report.measurements:
         parts.append(
             "× faster, measured beside the anchor at batch 1: request is text to answer, forward the model alone"
-            f"{'' if several else ', of which the sentence above speaks'}; ≈ 1: no more than noise."
+            f"{'' if several else ', of which the sentence above speaks'}; ≈ 1: no more than noise"
+            f"{_unresolved(report)}."
         )
     less = {metric.name for metric in report.metrics if not metric.higher_is_better}
     turned = sorted(less & {kept.metric for row in report.rows for kept in row.keeps})

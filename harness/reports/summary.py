@@ -189,8 +189,10 @@ def _speed(ratio: Ratio, what: str) -> str:
     """`7.9× [7.8, 8.0] the speed`."""
     if isinstance(ratio.interval, Absent):
         return ""
-    if ratio.noise or not ratio.resolved:
-        return what.replace("the ", "the same ", 1) if ratio.noise else "a speed that the measurement did not resolve"
+    if not ratio.resolved:
+        return "a speed that the measurement did not resolve"
+    if ratio.noise:
+        return what.replace("the ", "the same ", 1)
     value, bounds = measured(ratio.interval).split(" ", 1)
     return f"{value}× {bounds} {what}"
 

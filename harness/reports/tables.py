@@ -116,14 +116,14 @@ def _certain(interval: Interval, places: int, signed: bool) -> str:
 
 
 def ratio_cell(ratio: Ratio, anchor: bool = False) -> Content:
-    """`7.9 [7.6, 8.1]`; `≈ 1` inside the noise; `1` for the anchor; a mark where it is too wide to go by."""
+    """`7.9 [7.6, 8.1]`; `≈ 1` inside the noise; `1` for the anchor; a mark where it is too wide to say even that."""
     if isinstance(ratio.interval, Absent):
         return ratio.interval
     if anchor:
         return Shown("1")
-    if ratio.noise:
-        return Shown("≈ 1")
-    return Shown(fmt.measured(ratio.interval) + ("" if ratio.resolved else UNRESOLVED))
+    if not ratio.resolved:
+        return Shown(fmt.measured(ratio.interval) + UNRESOLVED)
+    return Shown("≈ 1" if ratio.noise else fmt.measured(ratio.interval))
 
 
 def figure(value: Figure, show: Callable[[float], str] = fmt.significant) -> Content:
