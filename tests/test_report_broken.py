@@ -275,6 +275,38 @@ def test_classes_that_lost_are_shown_by_part_of_the_data():
     assert ["length", "long", "40", "−25.0"] in parts
 
 
+def sliced(figure, **parts):
+    quality = scored(fakes.samples("lstm", "int8", 1, 0.7))
+    return {**quality, "details": {"slices": {"length": {"long": {"examples": 40, "accuracy": figure}}}, **parts}}
+
+
+def test_parts_are_compared_seed_by_seed():
+    """Of a row whose first seed failed the others stand beside their own."""
+    found = planted(9, 2)
+    for seed, figure in zip(fakes.SEEDS, (0.5, 0.9), strict=True):
+        found = change(found, {"model": "lstm", "compress": "none", "seed": seed}, quality=sliced(figure))
+        found = change(found, {"model": "lstm", "compress": "int8", "seed": seed}, quality=sliced(0.8))
+    where = {"model": "lstm", "compress": "int8", "seed": fakes.SEEDS[0]}
+    found = change(found, where, status="failed", reason="x", quality=None)
+    (part_of,) = broken(summarised(found), "lstm · int8").slices
+    assert part_of.change == pytest.approx(0.8 - 0.9)
+
+
+def test_parts_of_a_metric_that_is_no_share_are_in_its_unit():
+    found = planted(9, 2)
+    first, *others = found.run["task"]["metrics"]
+    task = {**found.run["task"], "metrics": [{**first, "unit": "nats"}, *others]}
+    found = replace(found, run={**found.run, "task": task})
+    for seed in fakes.SEEDS:
+        before = sliced(0.5, per_class={"a": {"f1": 0.5, "support": 7}})
+        after = sliced(0.25, per_class={"a": {"f1": 0.25, "support": 7}})
+        found = change(found, {"model": "lstm", "compress": "none", "seed": seed}, quality=before)
+        found = change(found, {"model": "lstm", "compress": "int8", "seed": seed}, quality=after)
+    *_, parts = tables(part(render(summarised(found)), TITLE))
+    assert ["length", "long", "40", "−0.2500"] in parts
+    assert ["class, F1", "a", "7", "−25.0"] in parts
+
+
 def test_names_of_others_stay_names():
     found = planted(3, 0)
     (data,) = found.run["task"]["data"]

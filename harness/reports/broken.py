@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,9 +16,11 @@ from harness.specs import Metric
 from harness.statistics import Interval, bootstrap_metrics, mcnemar, paired_difference
 
 Json = Mapping[str, Any]
+T = TypeVar("T")
 Pair = tuple[str, Answers, Answers]  # seed, the row's, the reference's
 EXAMPLES = 5  # ids that are shown of what was broken, and of what was mended
 BINS = 15  # of confidence, equally wide
+CLASS = "class, F1"  # the slice that a class is
 NO_CONFIDENCE = Absent("the record holds no probabilities of answers: they are kept of classes, since this version")
 
 
@@ -94,7 +96,7 @@ def _broken(row: Row, of: Row | None, context: Context) -> Broken | None:
     )
 
 
-def _pairs(mine: Mapping[str, Answers], theirs: Mapping[str, Answers]) -> list[Pair]:
+def _pairs(mine: Mapping[str, T], theirs: Mapping[str, T]) -> list[tuple[str, T, T]]:
     """Seed by seed; a seed that the reference lacks is compared with the reference's first."""
     if not theirs:
         return []
@@ -167,17 +169,19 @@ def _sureness(answer: Answers) -> np.ndarray | None:
 def _slices(cells: Sequence[Json], reference: Sequence[Json], metric: str) -> tuple[SliceChange, ...]:
     """By what the task's details tell apart: its slices, its classes."""
     mine, theirs = (
-        [_parts(cell["quality"]["details"], metric) for cell in c if cell["quality"]] for c in (cells, reference)
+        {str(cell["axes"]["seed"]): _parts(cell["quality"]["details"], metric) for cell in side if cell["quality"]}
+        for side in (cells, reference)
     )
-    if not mine or not theirs:
+    pairs = [(one, other) for _, one, other in _pairs(mine, theirs)]
+    if not pairs:
         return ()
-    pairs = list(zip(mine, theirs, strict=False)) if len(mine) == len(theirs) else [(one, theirs[0]) for one in mine]
-    names = [name for name in mine[0] if all(name in side for pair in pairs for side in pair)]
+    first, _ = pairs[0]
+    names = [name for name in first if all(name in side for pair in pairs for side in pair)]
     return tuple(
         SliceChange(
             by=by,
             value=value,
-            examples=mine[0][by, value][1],
+            examples=first[by, value][1],
             change=float(np.mean([one[by, value][0] - other[by, value][0] for one, other in pairs])),
         )
         for by, value in names
@@ -194,5 +198,5 @@ def _parts(details: Json, metric: str) -> dict[tuple[str, str], tuple[float, int
                 found[by, value] = (figures[metric], None if examples is None else int(examples))
     for label, scores in (details.get("per_class") or {}).items():
         if isinstance(scores, Mapping) and scores.get("f1") is not None:
-            found["class, F1", label] = (scores["f1"], scores.get("support"))
+            found[CLASS, label] = (scores["f1"], scores.get("support"))
     return found

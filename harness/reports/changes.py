@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.reports import format as fmt
-from harness.reports.broken import BINS
+from harness.reports.broken import BINS, CLASS
 from harness.reports.escape import code, markdown
 from harness.reports.model import Absent, Broken, Fall, FallStep, Flip, Report, Taught, Together
 from harness.reports.tables import (
@@ -153,29 +153,31 @@ def _slices(found: Sequence[Broken], report: Report) -> Lines:
     several = [entry for entry in found if entry.slices and any(part.change for part in entry.slices)]
     lines: Lines = []
     for first in range(0, len(several), WIDE):
-        lines += _slice_table(several[first : first + WIDE])
+        lines += _slice_table(several[first : first + WIDE], report.primary.unit == "%")
     unit = "points" if report.primary.unit == "%" else markdown(report.primary.unit)
     note = (
-        f"By part of the test data: {markdown(report.primary.name)} (of a class its F1) after compression less before, "
-        f"{unit}, mean over seeds, without intervals: a part of few examples says little. Rows without any change are "
-        "left out."
+        f"By part of the test data: {markdown(report.primary.name)} (of a class its F1, points) after compression less "
+        f"before, {unit}, mean over seeds, without intervals: a part of few examples says little. Rows without any "
+        "change are left out."
     )
     return [note, "", *lines] if lines else []
 
 
-def _slice_table(found: Sequence[Broken]) -> Lines:
+def _slice_table(found: Sequence[Broken], percent: bool) -> Lines:
     places = list(dict.fromkeys((part.by, part.value, part.examples) for entry in found for part in entry.slices))
     changes = {(e.row, part.by, part.value): part.change for e in found for part in e.slices}
     rows = [
         [by, value, Shown("") if examples is None else Shown(fmt.count(examples))]
-        + [_change(changes.get((entry.row, by, value))) for entry in found]
+        + [_change(changes.get((entry.row, by, value)), percent or by == CLASS) for entry in found]
         for by, value, examples in places
     ]
     return table(["by", "value", Shown("examples"), *(e.row for e in found)], rows, "llr" + "r" * len(found))
 
 
-def _change(value: float | None) -> Content:
-    return Absent("not reported by the task") if value is None else Shown(fmt.fixed(100 * value, 1, signed=True))
+def _change(value: float | None, share: bool) -> Content:
+    if value is None:
+        return Absent("not reported by the task")
+    return Shown(fmt.fixed(100 * value, 1, signed=True) if share else fmt.fixed(value, 4, signed=True))
 
 
 # ------------------------------------------------------------------------------------------------------------ waterfall
