@@ -67,7 +67,10 @@ def _metric(known: Sequence[str], asked: str | None) -> str:
 def _answer(report: Report, drawn: Sequence[Resampled], metric: Metric, wishes: Wishes) -> Recommendation:
     reference, confidence = _reference(drawn, metric), float(report.run["measure"]["confidence"])
     beside = next((row for row in drawn if row.row.anchor), None)
-    rows = [Row(drawn=one, kept=one.kept(reference, metric), quality=one.quality(metric, beside)) for one in drawn]
+    rows = [
+        Row(drawn=one, reference=reference, kept=one.kept(reference, metric), quality=one.quality(metric, beside))
+        for one in drawn
+    ]
     bars = _bars(wishes, reference.row.label, metric, _lowest(reference, metric))
     objective = gains(rows, wishes.objective, metric)
     _check_figures(rows, bars, objective[0], wishes)

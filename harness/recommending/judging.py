@@ -14,10 +14,10 @@ from harness.reports.front import smallness
 from harness.reports.model import Absent
 from harness.reports.resampled import Drawn, Resampled
 from harness.specs import Metric
-from harness.statistics import RESAMPLES, Draws, Interval, verdict
+from harness.statistics import RESAMPLES, Bootstrap, Draws, Interval, verdict
 
 MOST = 100.0  # times as much data as nobody will gather
-SEEDED = 0.5  # share of a variance from which on seeds are what matters
+SEEDED = 0.5  # share of the variance of what is kept from which on seeds are what matters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,8 @@ class Row:
     """One row with its gains at every bar, and what it keeps."""
 
     drawn: Resampled
-    kept: Drawn
+    reference: Resampled
+    kept: Drawn  # of the reference
     quality: Drawn
 
     def gain(self, bar: Bar) -> Drawn:
@@ -131,12 +132,22 @@ def _decides(row: Row, bar: Bar, interval: Interval, at: float, metric: Metric) 
 
 
 def _data(row: Row, metric: Metric, times: float) -> str:
-    scored = row.drawn.scored
-    if isinstance(scored, Absent):
+    scored, base = row.drawn.scored, row.reference.scored
+    if isinstance(scored, Absent) or isinstance(base, Absent) or isinstance(row.kept, Absent):
         return "test examples"
     found = scored.metrics[metric.name]
-    seeds, spread = len(found.by_seed), float(np.var(found.replicates))
-    of_seeds = float(np.var(found.by_seed, ddof=1)) / seeds if seeds > 1 else 0.0
-    if of_seeds > SEEDED * spread:
+    seeds, spread = len(found.by_seed), float(np.var(row.kept.replicates))
+    if _of_seeds(found, base.metrics[metric.name], metric) > SEEDED * spread:
         return f"seeds ({math.ceil(seeds * times)} instead of {seeds}; they vary more than the examples)"
     return f"test examples ({fmt.count(math.ceil(found.examples * times))} instead of {fmt.count(found.examples)})"
+
+
+def _of_seeds(row: Bootstrap, base: Bootstrap, metric: Metric) -> float:
+    """Variance of the kept share by seeds, each beside its own of the reference; nan where a seed has none to keep."""
+    mine, theirs = np.array(row.by_seed), np.array(base.by_seed)
+    if len(mine) == 1:
+        return 0.0
+    beside = theirs if len(theirs) == len(mine) else np.full(len(mine), theirs.mean())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = mine / beside if metric.higher_is_better else beside / mine
+        return float(np.var(shares, ddof=1)) / len(mine)
