@@ -152,7 +152,7 @@ def tested_tokens(cells: Sequence[Json]) -> Figure:
     """Mean length of a test example as encoded."""
     said = next((cell["predict"] for cell in cells if cell.get("predict")), None)
     if said is None:
-        return Absent("no score: see the problems below")
+        return Absent("no answers in this run")
     return float(said["tokens"] / said["examples"]) if "tokens" in said else UNCOUNTED
 
 
