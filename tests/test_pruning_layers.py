@@ -122,6 +122,16 @@ def test_models_without_layers_are_refused_with_what_is_known(tmp_path, name):
         spec.load().compress(request)
 
 
+def test_of_two_classes_the_distance_decides_where_no_answer_turns():
+    made = idle(model(), 2)
+    made.classifier = torch.nn.Linear(32, 2)
+    with torch.no_grad():
+        made.classifier.bias.copy_(torch.tensor([9.0, -9.0]))  # every text is of the first class, without any layer
+    keep, steps = least_missed(made, 2, texts(8))
+    assert keep == [0, 1]
+    assert steps == [{"layer": 2, "turn": 0.0}]
+
+
 def test_the_first_ones_stay_where_they_are_asked_for(tmp_path):
     facts = compress("layer-drop", saved(model(), tmp_path / "source"), tmp_path / "out", keep=2, choose="first")
     assert facts["layers"] == [0, 1]

@@ -19,6 +19,8 @@ from harness_pruning.choosing import absent, evenly, staying
 from harness_pruning.importance import centred, logits
 from harness_pruning.layout import as_tensors, stack
 
+_DIGITS = 6  # of an angle, beyond which there is rounding
+
 
 class LayerDrop:
     """The factory of `layer-drop`."""
@@ -67,13 +69,13 @@ def least_missed(model: Any, count: int, texts: Sequence[Arrays]) -> tuple[list[
     with torch.inference_mode():
         wanted = answers(model, texts)
         while len(keep) > count:
-            turns = {}
+            changes = {}
             for at in keep:
                 put(model, name, layers, [other for other in keep if other != at])
-                turns[at] = _turn(wanted, answers(model, texts))
-            least = min(keep, key=turns.__getitem__)
+                changes[at] = _change(wanted, answers(model, texts))
+            least = min(keep, key=changes.__getitem__)
             keep.remove(least)
-            steps.append({"layer": least, "turn": round(turns[least], 6)})
+            steps.append({"layer": least, "turn": changes[least][0]})
     put(model, name, layers, range(len(layers)))
     return keep, steps
 
@@ -88,7 +90,12 @@ def answers(model: Any, texts: Sequence[Arrays]) -> list[list[Tensor]]:
     return [[centred(z) for z in logits(model(**as_tensors(arrays)))] for arrays in texts]
 
 
-def _turn(wanted: Sequence[Sequence[Tensor]], found: Sequence[Sequence[Tensor]]) -> float:
-    pairs = (pair for one, two in zip(wanted, found, strict=True) for pair in zip(one, two, strict=True))
+def _change(wanted: Sequence[Sequence[Tensor]], found: Sequence[Sequence[Tensor]]) -> tuple[float, float]:
+    """Means over texts of the angle, 1 - cos to six digits, and of the squared distance, which decides between equals.
+
+    Two classes need it: their centred logits point one way or the other, so that most angles are 0 but for rounding.
+    """
+    pairs = [pair for one, two in zip(wanted, found, strict=True) for pair in zip(one, two, strict=True)]
     turns = [float(1 - nn.functional.cosine_similarity(a, b, dim=-1).mean()) for a, b in pairs]
-    return sum(turns) / max(1, len(turns))
+    moves = [float((a - b).square().mean()) for a, b in pairs]
+    return round(sum(turns) / max(1, len(turns)), _DIGITS), sum(moves) / max(1, len(moves))
