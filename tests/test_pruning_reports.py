@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import report_fakes as fakes
-from report_fakes import REGISTRY, change, part
+from report_fakes import REGISTRY, change, part, tables
 
 from harness.reports import render, summarise
 
@@ -31,6 +31,14 @@ def test_what_is_smaller_is_what_the_files_are():
     masked, _ = page(masked=True)
     plain, _ = page()
     assert [row.size for row in masked.rows] == [row.size for row in plain.rows]
+
+
+def test_a_kind_of_bytes_that_is_not_told_apart_is_not_said_to_be_none():
+    _, text = page(bytes={"fp32": 2**20})
+    head, *lines = tables(part(text, "Size"))[0]
+    cells = dict(zip(head, next(line for line in lines if line[0] == "lstm · int8"), strict=True))
+    assert cells["fp32, MiB"] == "1.00"
+    assert cells["embeddings, MiB"].startswith("—")
 
 
 def test_nothing_is_said_of_what_masked_nothing():

@@ -66,7 +66,9 @@ def test_what_contributes_nothing_goes_and_no_answer_changes(tmp_path, family, n
     assert facts["changed"]
     assert facts["importance_removed"] == 0
     assert facts["parameters"] == sum(p.numel() for p in cut.parameters()) < facts["parameters_before"]
-    assert facts["bytes"] == {"fp32": 4 * facts["parameters"]}
+    outside = facts["parameters_without_embeddings"]
+    assert facts["bytes"] == {"embeddings": 4 * (facts["parameters"] - outside), "fp32": 4 * outside}
+    assert facts["bytes"]["embeddings"] > 0
 
 
 @pytest.mark.parametrize("name", PARTS)

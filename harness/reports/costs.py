@@ -227,4 +227,6 @@ def size_section(report: Report) -> Lines:
 def _mib(row: Row, kind: str) -> Content:
     if not row.size.bytes:
         return Absent("counted by no compressor of this row")
-    return Shown(fmt.mib(row.size.bytes.get(kind, 0) / MIB))
+    if kind not in row.size.bytes:
+        return Absent("no kind that the row's compressor tells apart")
+    return Shown(fmt.mib(row.size.bytes[kind] / MIB))

@@ -18,6 +18,7 @@ from harness import Arrays, CompressRequest, Facts, StageError, parameter_facts,
 from harness_pruning.choosing import absent, evenly, staying
 from harness_pruning.importance import centred, logits
 from harness_pruning.layout import as_tensors, stack
+from harness_pruning.sizes import bytes_by_kind
 
 _DIGITS = 6  # of an angle, beyond which there is rounding
 
@@ -44,7 +45,7 @@ class LayerDrop:
             "dropped": steps,
             "parameters_before": before,
             **parameter_facts(model),
-            "bytes": {"fp32": sum(parameter.nbytes for parameter in model.parameters())},
+            "bytes": bytes_by_kind(model),
         }
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import CompressRequest, Facts, parameter_facts, save_pretrained
+from harness_pruning.sizes import bytes_by_kind
 
 LEVEL = 6  # of zlib
 _WEIGHTS = "model.safetensors"
@@ -41,7 +42,7 @@ class PruneMagnitude:
             "sparsity": round(1 - after / max(1, total), 6),
             "left_alone": parameter_facts(model)["parameters"] - total,
             f"zlib_{LEVEL}_bytes": {name: compressed(at / _WEIGHTS) for name, at in _files(request).items()},
-            "bytes": {"fp32": sum(parameter.nbytes for parameter in model.parameters())},
+            "bytes": bytes_by_kind(model),
         }
 
 

@@ -13,6 +13,7 @@ from harness_pruning.choosing import chosen
 from harness_pruning.importance import importance
 from harness_pruning.layout import Part, Site, channels, cut, reading, sites
 from harness_pruning.refit import refitted, second_moment
+from harness_pruning.sizes import bytes_by_kind
 
 _WORDS: dict[Part, str] = {"heads": "heads", "ffn": "neurons"}
 
@@ -47,7 +48,7 @@ class Structured:
             "texts": len(texts),
             "parameters_before": before,
             **parameter_facts(model),
-            "bytes": {"fp32": sum(parameter.nbytes for parameter in model.parameters())},
+            "bytes": bytes_by_kind(model),
         }
 
 
