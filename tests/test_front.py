@@ -156,6 +156,17 @@ def test_rows_without_times_are_on_the_front_of_size_alone():
     assert [one.against for one in found.fronts] == ["size"]
 
 
+def test_a_dash_says_why_the_row_has_no_place():
+    records = fakes.records(**ASKED)
+    loud = {**records.measurements["measure-teacher"], "twin": fakes.result(16.0, 2)}
+    found = fakes.summarise(
+        fakes.replace(records, measurements={**records.measurements, "measure-teacher": loud}), fakes.REGISTRY
+    )
+    text = part(render(found), "The front")
+    assert any(row[0] == "teacher · onnx-int8" and row[2].startswith("—") for row in tables(text)[0])
+    assert "¹ not resolved: the measurement was too noisy" in text
+
+
 def test_random_weights_have_no_front():
     assert asked(mode="random").fronts == ()
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from harness.reports import format as fmt
-from harness.reports.model import Absent, Front, FrontRow, Report
-from harness.reports.resampled import Drawn, Resampled, stacked
+from harness.reports.model import Absent, Front, FrontRow, Report, Row
+from harness.reports.quality import OTHER_EXAMPLES
+from harness.reports.resampled import NOT_RESOLVED, Drawn, Resampled, stacked
 from harness.reports.tables import Content, Lines, Shown, header, metric_column, name, section, table
 from harness.specs import Metric
 from harness.statistics import RESAMPLES, Draws, Interval, unbeaten
@@ -17,7 +18,6 @@ FRONT = "front"  # of [report] figures
 SPEED, SIZE = "speed", "size"
 FEWEST = 2  # rows that make a front
 UNLIKELY = 0.005  # a row that is less likely on either front is counted, not listed
-NOT_ON = Absent("no figure on one of the two sides")
 
 
 def fronts(rows: Sequence[Resampled], metric: Metric, confidence: float) -> tuple[Front, ...]:
@@ -82,7 +82,7 @@ def front_section(report: Report) -> Lines:
     titles += [title for against in found for title in _TITLES[against]]
     quality = metric_column([score for _, score in known], metric.unit)
     rows = [
-        [name(row), shown, *(cell for against in found for cell in _cells(found[against].get(row.label), against))]
+        [name(row), shown, *(cell for against in found for cell in _cells(row, found[against].get(row.label), against))]
         for (row, _), shown in zip(known, quality, strict=True)
     ]
     return section("The front", table(titles, rows, "lr" + "rr" * len(found)), _how(report, len(likely)))
@@ -91,12 +91,20 @@ def front_section(report: Report) -> Lines:
 _TITLES = {SPEED: ("× faster, request ↑", "on the front of speed"), SIZE: ("MiB ↓", "on the front of size")}
 
 
-def _cells(row: FrontRow | None, against: str) -> list[Content]:
-    if row is None:
-        return [NOT_ON, NOT_ON]
-    cost = fmt.mib(row.cost.value) if against == SIZE else _ratio(row.cost)
-    chance = fmt.chance(row.probability)
-    return [Shown(cost), Shown(f"**{chance}**" if row.on else chance)]
+def _cells(row: Row, place: FrontRow | None, against: str) -> list[Content]:
+    if place is None:
+        reason = _no_place(row, against)
+        return [reason, reason]
+    cost = fmt.mib(place.cost.value) if against == SIZE else _ratio(place.cost)
+    chance = fmt.chance(place.probability)
+    return [Shown(cost), Shown(f"**{chance}**" if place.on else chance)]
+
+
+def _no_place(row: Row, against: str) -> Absent:
+    """Why a row with a score is on no side of a front."""
+    ratio = row.speed.request
+    cost = row.size.model_mib if against == SIZE else ratio.interval if ratio.resolved else NOT_RESOLVED
+    return cost if isinstance(cost, Absent) else OTHER_EXAMPLES
 
 
 def _ratio(faster: Interval) -> str:
