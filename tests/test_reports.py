@@ -288,6 +288,14 @@ def test_a_loud_measurement_resolves_nothing():
     assert "at a speed that the measurement did not resolve and 1/3.7 of the size" in found.sentence
 
 
+def test_what_was_cut_for_all_rows_names_none_of_them():
+    said = {"cut": 3}
+    text = render(summarise(change(fakes.records(), {}, predict=said), REGISTRY))
+    assert "- 3 of 400 test examples were cut for every row." in text
+    some = render(summarise(change(fakes.records(), {"model": "lstm", "compress": "none"}, predict=said), REGISTRY))
+    assert "- 3 of 400 test examples were cut for lstm." in some
+
+
 def test_the_lower_bound_ranks():
     ratios = {"onnx": [8 / 4.0] * 20, "onnx-int8": [8 / r for r in (4.05, 5.2) * 10]}
     subjects = {}

@@ -33,7 +33,8 @@ def _cut(report: Report) -> Lines:
             counts.setdefault(row.cut, []).append(markdown(row.label))
     tests = next((data["counts"]["test"] for data in report.run["task"]["data"] if "test" in data["counts"]), 0)
     return bullets(
-        f"{fmt.count(count)} of {fmt.count(tests)} test examples were cut for {', '.join(labels)}."
+        f"{fmt.count(count)} of {fmt.count(tests)} test examples were cut for "
+        f"{', '.join(labels) if len(labels) < len(report.rows) else 'every row'}."
         for count, labels in counts.items()
     )
 

@@ -98,7 +98,7 @@ def _shifts(report: Report) -> Lines:
     note = (
         f"Shifts of logits against the compressor's source on {max(examples)} training examples at batch 1, the worst "
         "over seeds; spread: standard deviation of the source's logits. Batch shift: the same examples in one padded "
-        "batch."
+        "batch. What follows are the facts of the first seed."
     )
     return [note, ""]
 
