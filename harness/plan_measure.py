@@ -118,7 +118,11 @@ def _check_length(planner: Planner, speed: SpeedConfig, max_length: int) -> None
 
 def _asked(speed: SpeedConfig, energy: EnergyConfig | None) -> dict[str, Any]:
     """What is measured; what is not asked for is left out, so that older keys stay."""
-    asked = {name: value for name, value in asdict(speed).items() if name != "fixed" or "fixed" in speed.workloads}
+    asked = asdict(speed)
+    if "fixed" not in speed.workloads:
+        del asked["fixed"]
+    if speed.warmup == SpeedConfig.warmup:
+        del asked["warmup"]
     return {**asked, **({"energy": asdict(energy)} if energy else {})}
 
 

@@ -175,6 +175,7 @@ def test_keys_of_measurements_without_it_are_as_they_were(tmp_path):
     params = measure_stage(tmp_path, "").params
     assert sorted(params) == ["batch_size", "blocks", "inputs", "runtimes", "task", "threads", "turn_ms", "workloads"]
     assert "counters" not in measure_stage(tmp_path, "").facets
+    assert measure_stage(tmp_path, "[measure.speed]\nwarmup = 'all'\n").params["warmup"] == "all"
 
 
 def test_each_param_of_it_is_in_the_key(tmp_path):

@@ -47,6 +47,19 @@ def words(log, first):
 # ------------------------------------------------------------------------------------------------- a group as a whole
 
 
+@pytest.mark.parametrize(("warmup", "met"), [("first", False), ("all", True)])
+def test_before_the_timing_the_first_draw_is_answered_or_all_of_them(tmp_path, examples, warmup, met):
+    log = tmp_path / "log"
+    config = replace(QUICK, workloads=("single",), warmup=warmup)
+    result = measure_group(subject("t", log=str(log)), [], config, examples, seed=1)
+    draws = [[f"e{i}" for i in block["draw"]] for block in result["blocks"]]
+    asked = words(log, "encode")[: 1 + (len(draws) if met else 1) * (1 + config.inputs)]  # the anchor's, before the twin's
+    before = {one for line in asked for one in line}
+    assert before >= set(draws[0])
+    assert (before >= {one for draw in draws for one in draw}) is met
+    assert len(result["anchor"]["workloads"]["single"]["forward_ms"]) == config.blocks
+
+
 def test_a_group_has_the_anchor_its_twin_and_the_rows(examples):
     result = measure_group(subject("teacher"), [subject("a"), subject("b", scale=2.0)], QUICK, examples, seed=1)
 

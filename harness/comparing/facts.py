@@ -15,6 +15,7 @@ from harness.comparing.sides import Axes, Opened
 from harness.errors import PluginError
 from harness.keys import canonical
 from harness.plugins import Registry
+from harness.suite.types import SpeedConfig
 
 Json = Any
 ABOUT: tuple[About, ...] = ("suite", "data", "libraries", "code", "machine", "measuring")  # nearest to a result first
@@ -102,7 +103,12 @@ def _recorded(side: Opened) -> dict[About, dict[str, str]]:
     versions = dict(run["versions"])
     code["harness"] = versions.pop("harness", None)
     threads = sorted({document["threads"] for document in side.records.measurements.values()})
-    measuring = {"threads": threads, "speed": run["measure"]["speed"], "anchor": run["anchor"]}
+    speed = run["measure"]["speed"]
+    measuring = {
+        "threads": threads,
+        "speed": speed and {"warmup": SpeedConfig.warmup, **speed},  # records of earlier versions do not say
+        "anchor": run["anchor"],
+    }
     return {
         "suite": _suite(run),
         "data": {name: text for n, data in enumerate(run["task"]["data"]) for name, text in _data(n, data)},

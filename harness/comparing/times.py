@@ -11,11 +11,18 @@ from harness.comparing.sides import Axes, Opened
 from harness.reports import speed
 from harness.reports.model import Absent, Ranged
 from harness.statistics import CONFIDENCE, Interval, median_ratio
+from harness.suite.types import SpeedConfig
 
 Json = Any
 Cells = Mapping[str, Json]
 KINDS = ("request", "forward")
-SETTINGS = ("threads", "batch_size", "inputs", "turn_ms")  # of a measurement: what changes them changes ratios
+SETTINGS = (
+    "threads",
+    "batch_size",
+    "inputs",
+    "turn_ms",
+    "warmup",
+)  # of a measurement: what changes them changes ratios
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +105,7 @@ def why_not_judged(before: Opened, after: Opened) -> str:
 
 def _settings(side: Opened) -> Mapping[str, Json]:
     threads = sorted({document["threads"] for document in side.records.measurements.values()})
-    return {**(side.run["measure"]["speed"] or {}), "threads": threads}
+    return {"warmup": SpeedConfig.warmup, **(side.run["measure"]["speed"] or {}), "threads": threads}
 
 
 def judged_ratios(rows: Sequence[tuple[Measured | None, Measured | None]]) -> int:

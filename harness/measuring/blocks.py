@@ -194,7 +194,10 @@ def _plan(config: SpeedConfig, energy: EnergyConfig | None, examples: Path, seed
 
 
 def _open(row: _Row, plan: _Plan) -> None:
-    """Start a row's process, take its cold start, warm it up on a draw of each workload, leave it stopped."""
+    """Start a row's process, take its cold start, warm it up on draws of each workload, leave it stopped.
+
+    With `warmup = "all"` on those of all blocks: some runtimes compile anew for every length that they meet.
+    """
     try:
         row.process = SubjectProcess(row.subject, plan.threads, plan.examples, plan.timeout_s)
     except SubjectError as error:
@@ -202,9 +205,10 @@ def _open(row: _Row, plan: _Plan) -> None:
         return
     row.memory = {"how": MEMORY, "loaded_mib": row.process.opened["loaded_mib"]}
     row.cold = {"ready_ms": row.process.ready_ms, "load_ms": row.process.opened["load_ms"], **(row.ask("first") or {})}
-    draw, _ = _draw(plan, block=0)
-    for workload in plan.drawn:
-        row.ask("turn", **_turn(plan, workload, draw))
+    for block in range(plan.config.blocks if plan.config.warmup == "all" else 1):
+        draw, _ = _draw(plan, block)
+        for workload in plan.drawn:
+            row.ask("turn", **{**_turn(plan, workload, draw), **({"least_ms": 0.0} if block else {})})
 
 
 def _run_block(measured: Sequence[_Row], plan: _Plan, block: int, steps: _Steps) -> dict[str, Any]:

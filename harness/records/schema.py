@@ -151,6 +151,9 @@ class Speed(Part):
     inputs: AtLeastOne = Field(description="Examples that a block draws.")
     blocks: AtLeastOne = Field(description="Blocks, each a draw of its own that every row answers.")
     turn_ms: Amount = Field(description="Least time of a row's turn in a block, ms.")
+    warmup: Literal["first", "all"] = Field(
+        default="first", description="Whose draws are answered before the timing: the first block's, or all blocks'."
+    )
     fixed: Fixed = _maybe(description="The workload fixed; absent in records from before it.")
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.measuring.energy import ROUNDS
 from harness.measuring.size import MIB
@@ -132,6 +133,7 @@ def _how(report: Report) -> Lines:
             f"Batch 1 over {config['inputs']} test examples a block, each window at its natural length; throughput in "
             f"batches of {config['batch_size']} sorted by length; {config['blocks']} blocks, at least "
             f"{config['turn_ms']:g} ms a turn, {threads} thread{'s' if threads != 1 else ''}.",
+            *_warmup(config),
             "forward: arrays to arrays. request: text to answer. throughput, examples/s: text to answer, in batches.",
             "A ratio is the median over blocks of anchor's time / row's time in the same block; above 1 is faster.",
             "?: not resolved (the interval spans more than × 1.5, or the noise does): compared with no other row.",
@@ -140,6 +142,12 @@ def _how(report: Report) -> Lines:
             "load: imports and model in a fresh process. Peak memory: the most that it ever held. One reading each.",
         )
     )
+
+
+def _warmup(config: Mapping[str, Any]) -> Lines:
+    if config.get("warmup") != "all":  # records of earlier versions do not say: it was the first block's draw
+        return []
+    return ["Everybody had answered all these examples before: runtimes that compile for each length had met them all."]
 
 
 # ------------------------------------------------------------------------------------------------------------ latency

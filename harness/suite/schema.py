@@ -182,6 +182,7 @@ class SpeedTable(Params):
     inputs: int = Field(default=SpeedConfig.inputs, ge=1)
     blocks: int = Field(default=SpeedConfig.blocks, ge=1)
     turn_ms: float = Field(default=SpeedConfig.turn_ms, gt=0)
+    warmup: Literal["first", "all"] = SpeedConfig.warmup
     fixed: FixedTable | None = None
 
 

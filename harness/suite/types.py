@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.limits import Limits
 from harness.specs import Params
@@ -121,6 +121,7 @@ class SpeedConfig:
     inputs: int = 64  # size of one block's draw for `single`
     blocks: int = 20
     turn_ms: float = 50.0
+    warmup: Literal["first", "all"] = "first"  # what is answered before the timing: the first block's draw, or all
     fixed: FixedConfig = field(default_factory=FixedConfig)
 
 
