@@ -29,6 +29,8 @@ def _lines(name: str, cells: int) -> tuple[str, ...]:
         first = read_samples(quality["samples"])[:EXAMPLES]
         whole_numbers = first.astype(int)
         quality["samples"] = packed(whole_numbers) if isinstance(quality["samples"], dict) else first.tolist()
+        if "confidence" in quality:
+            quality["confidence"] = packed(read_samples(quality["confidence"])[:EXAMPLES].astype(int))
         quality.update({"found": "b5"} if "found" in quality else {})
     for data in whole.run["task"]["data"]:
         data.update({name: data[name][:8] for name in ("ids", "items") if name in data})
