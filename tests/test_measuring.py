@@ -53,7 +53,9 @@ def test_before_the_timing_the_first_draw_is_answered_or_all_of_them(tmp_path, e
     config = replace(QUICK, workloads=("single",), warmup=warmup)
     result = measure_group(subject("t", log=str(log)), [], config, examples, seed=1)
     draws = [[f"e{i}" for i in block["draw"]] for block in result["blocks"]]
-    asked = words(log, "encode")[: 1 + (len(draws) if met else 1) * (1 + config.inputs)]  # the anchor's, before the twin's
+    asked = words(log, "encode")[
+        : 1 + (len(draws) if met else 1) * (1 + config.inputs)
+    ]  # the anchor's, before the twin's
     before = {one for line in asked for one in line}
     assert before >= set(draws[0])
     assert (before >= {one for draw in draws for one in draw}) is met
