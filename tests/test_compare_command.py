@@ -85,5 +85,5 @@ def test_committed_reports_can_be_compared_with_themselves(tmp_path):
     path = Path(__file__).parents[1] / "reports/quickstart.records.jsonl"
     record = read_records(path)
     found = compare(("quickstart", record), ("quickstart", record), load_registry())
-    assert len(found.rows) == 20
+    assert len(found.rows) == 22
     assert not found.regressions

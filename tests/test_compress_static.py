@@ -138,9 +138,9 @@ def test_nodes_without_names_are_told_apart(tmp_path):
 
 
 def test_a_file_that_is_int8_already_is_not_said_to_be_changed(tmp_path):
-    facts = static(made("bag").folder, "static-once")
+    facts = static(made("bag").folder, "static-before")
     assert facts["changed"]
-    shutil.copytree(made("bag").folder / "static-once", tmp_path / "onnx")
+    shutil.copytree(made("bag").folder / "static-before", tmp_path / "onnx")
     again = static(tmp_path)
     assert again["changed"] is False
 
