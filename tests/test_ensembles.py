@@ -25,7 +25,7 @@ from harness.heads.span import align
 from harness.records import read_records
 from harness.records.samples import read_samples
 from harness.specs import Encoded
-from harness.stages.train import _teachers
+from harness.stages import teacher_inputs
 from harness.suite import bind
 
 SURE, UNSURE, LOST = [6.0, 0.0, 0.0], [1.0, 0.0, 0.0], [2.0, 2.0, 2.0]
@@ -365,4 +365,4 @@ def test_a_model_card_says_it():
 
 def test_the_eleventh_teacher_comes_after_the_tenth():
     work = SimpleNamespace(inputs={f"teacher.{n}": Path() for n in reversed(range(12))} | {"data": Path()})
-    assert _teachers(work) == [f"teacher.{n}" for n in range(12)]
+    assert teacher_inputs(work) == [f"teacher.{n}" for n in range(12)]

@@ -62,6 +62,11 @@ def asset_path(asset: Mapping[str, Any]) -> Path:
     return found
 
 
+def teacher_inputs(work: Work) -> list[str]:
+    """Names of the inputs that hold teachers' answers, in the suite's order: the eleventh after the tenth."""
+    return [f"teacher.{n}" for n in range(sum(name.startswith("teacher.") for name in work.inputs))]
+
+
 def training_texts(work: Work) -> Iterator[str]:
     """Every text of the data that the stage was given. StageError when it was given none."""
     if "data" not in work.inputs:

@@ -7,15 +7,14 @@ import numpy as np
 from harness.data import read_examples, read_predictions, write_predictions
 from harness.heads import rules
 from harness.specs import Facts
-from harness.stages import Work
+from harness.stages import Work, teacher_inputs
 
 
 def run(work: Work) -> Facts:
     """Output `out`: predictions. The facts hold the mean weight of each teacher over all units, in their order."""
     examples = read_examples(work.inputs["data"])
     head = rules(work.registry.task(work.options["task"]["use"]).head)
-    count = sum(name.startswith("teacher.") for name in work.inputs)
-    teachers = [read_predictions(work.inputs[f"teacher.{n}"], examples).per_example() for n in range(count)]
+    teachers = [read_predictions(work.inputs[name], examples).per_example() for name in teacher_inputs(work)]
     found, weights = [], []
     for number, said in enumerate(zip(*teachers, strict=True), start=1):
         one, weight = head.together(said, work.stage.params.get("by", "mean"))

@@ -28,7 +28,7 @@ from harness.specs import (
     Task,
     load_object,
 )
-from harness.stages import Work
+from harness.stages import Work, teacher_inputs
 from harness.stages.batching import collate
 from harness.text import read_token_ids
 from harness.training import TrainParams
@@ -56,7 +56,7 @@ def run(work: Work) -> Facts:
     params = _checked(distiller, distiller.params(**work.options["params"]), artifact)
     examples = read_examples(work.inputs["data"])
     head, windows = rules(artifact.head), _encode(encoder, task, examples, artifact)
-    teachers = [(name, work.inputs[name]) for name in _teachers(work)]
+    teachers = [(name, work.inputs[name]) for name in teacher_inputs(work)]
     outputs = frozenset(work.stage.params.get("outputs", [work.options["loop"]["select"]]))
     critical = _critical(work, distiller, task, artifact)
     model, states = student.load(start, artifact.head), _states(distiller.states(params), teachers, examples)
@@ -190,13 +190,8 @@ def _ensemble(work: Work, parts: Mapping[str, Sequence[float]]) -> Facts:
 
     if (ensemble := work.options["loop"]["ensemble"]) == "mean":
         return {}
-    names = [f"{WEIGHT}{number}" for number, _ in enumerate(_teachers(work))]
+    names = [f"{WEIGHT}{number}" for number, _ in enumerate(teacher_inputs(work))]
     return {"ensemble": ensemble, "weights": [round(float(np.mean(parts[name])), 6) for name in names]}
-
-
-def _teachers(work: Work) -> list[str]:
-    """Names of the inputs that teachers' answers come from, in the suite's order: the eleventh after the tenth."""
-    return [f"teacher.{n}" for n in range(sum(name.startswith("teacher.") for name in work.inputs))]
 
 
 def _encode(encoder: Encoder, task: Task, examples: Sequence[Example], artifact: Artifact) -> list[Encoded]:
