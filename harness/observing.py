@@ -100,6 +100,8 @@ class Audience:
 
     def stage(self, what: str, stage: Stage, event: Event | Outcome) -> None:
         """What a runner says of a stage. A run looks at its stages several times: each is finished once."""
+        if what == "elsewhere":
+            return
         about: dict[str, Any] = {"label": stage.label, "key": stage.key, "kind": stage.kind}
         if isinstance(event, Outcome):
             if event.status == "cached" and stage.key in self._finished:

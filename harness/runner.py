@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Literal
+from typing import Literal
 
+from harness.claims import Claim, Claims
 from harness.executors import Event, Executor
 from harness.frontier import Frontier
 from harness.keys import Stage
+from harness.machine_lock import MachineLock, machine_lock
 from harness.plain import plain, plain_lines
 from harness.plan import Plan
 from harness.store import Store
@@ -30,7 +30,8 @@ class Outcome:
     exit_code: int = 0  # of a failure: 2 when the input is bad, not the work
 
 
-Observe = Callable[[str, Stage, Event | Outcome], None]  # ("started" | "progress" | "finished", stage, what)
+# ("started" | "progress" | "elsewhere" | "finished", stage, what); "elsewhere" notes who else works on it
+Observe = Callable[[str, Stage, Event | Outcome], None]
 
 
 @dataclass
@@ -43,14 +44,16 @@ class Runner:
     observe: Observe = field(default=lambda what, stage, event: None)
     fail_fast: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    _running: dict[str, contextlib.ExitStack] = field(default_factory=dict)
+    _running: dict[str, Claim] = field(default_factory=dict)
     _elsewhere: bool = False  # does another run have what could start now?
+    _told: set[str] = field(default_factory=set)  # stages whose holders elsewhere were named
     _suspects: set[str] = field(default_factory=set)  # had an input in common while somebody changed it
     _alone: set[str] = field(default_factory=set)  # those of them that run again while nothing else does
     _failed: str = ""  # the first stage that did
 
     def __post_init__(self) -> None:
         self._front = Frontier(self.plan.stages, self._usable)
+        self._claims = Claims(self.store.claims)
 
     def run(self) -> Mapping[str, Outcome]:
         """Run to the end; every stage of the plan has an outcome afterwards."""
@@ -61,57 +64,84 @@ class Runner:
         for key in self.plan.stages:
             if key not in self.outcomes:
                 self._wait(key)
-        with self._machine() as machine:
-            while len(self.outcomes) < len(self.plan.stages):
-                self._give_up()
-                self._submit_ready(machine)
-                if self._running or self._elsewhere:
-                    for event in self.executor.wait(_POLL):
-                        self.handle(event)
-                elif (waiting := [*self._front]) and not any(all(map(self._usable, one.needs)) for one in waiting):
-                    msg = f"no stage can start, yet these wait: {[stage.label for stage in waiting]}"
-                    raise RuntimeError(msg)
+        with machine_lock(self.store) as machine:
+            try:
+                while len(self.outcomes) < len(self.plan.stages):
+                    self._step(machine)
+            finally:
+                for claim in self._running.values():
+                    claim.end()
         return self.outcomes
+
+    def _step(self, machine: MachineLock) -> None:
+        self._give_up()
+        self._submit_ready(machine)
+        if self._running or self._elsewhere:
+            for event in self.executor.wait(_POLL):
+                self.handle(event)
+        elif (waiting := [*self._front]) and not any(all(map(self._usable, one.needs)) for one in waiting):
+            msg = f"no stage can start, yet these wait: {[stage.label for stage in waiting]}"
+            raise RuntimeError(msg)
 
     def _usable(self, key: str) -> bool:
         outcome = self.outcomes.get(key)
         return outcome is not None and outcome.status in ("cached", "ok")
 
-    def _submit_ready(self, machine: _MachineLock) -> None:
+    def _submit_ready(self, machine: MachineLock) -> None:
         self._elsewhere = False
         if not self._running:
             machine.release()
-        alone = not self._running and not self._front.waits(exclusive=False)  # measured alone, after all the rest
+        alone = self._measures()
         later = []
         while self._has_room() and (stage := self._front.next(exclusive=alone)):
             if stage.key in self._suspects and self._running:
                 later.append(stage.key)
-            elif not machine.hold(exclusive=alone) or not self._start(stage):
+            elif not self._may_disturb(machine, alone=alone) or not self._start(stage):
                 self._elsewhere = True
                 later.append(stage.key)
-            if alone or machine.mode == fcntl.LOCK_UN:
+            if not self._remote and (alone or machine.is_free):
                 break
         for key in later:
             self._front.add(key)
+
+    @property
+    def _remote(self) -> bool:
+        return getattr(self.executor, "remote", False)
+
+    def _measures(self) -> bool:
+        """Is all the rest done? Then stages are measured: one at a time, elsewhere one at a time per machine."""
+        if self._front.waits(exclusive=False):
+            return False
+        return all(self._remote and self.plan.stages[key].exclusive for key in self._running)
+
+    def _may_disturb(self, machine: MachineLock, *, alone: bool) -> bool:
+        """Whoever runs stages on other machines asks there."""
+        return self._remote or machine.hold(exclusive=alone)
 
     def _has_room(self) -> bool:
         return len(self._running) < self.executor.capacity and not self._suspects & self._running.keys()
 
     def _start(self, stage: Stage) -> bool:
         """False: another run is at it."""
-        held = contextlib.ExitStack()
-        if not held.enter_context(self.store.claim(stage.key)):
-            held.close()
+        claim = self._claims.take(stage)
+        if claim is None:
+            self._say_who(stage)
             return False
         if self.store.entry(stage.key):  # another run was faster
-            held.close()
+            claim.end()
             self._finish(stage.key, Outcome(status="cached"))
             return True
         self._front.remove(stage.key)
-        self._running[stage.key] = held
+        self._running[stage.key] = claim
         self.observe("started", stage, Event(kind="started", key=stage.key))
         self.executor.submit(stage)
         return True
+
+    def _say_who(self, stage: Stage) -> None:
+        who = None if stage.key in self._told else self._claims.look(stage.key)
+        if who:
+            self._told.add(stage.key)
+            self.observe("elsewhere", stage, Event(kind="elsewhere", key=stage.key, note=str(who)))
 
     def handle(self, event: Event) -> None:
         """Take note of what an executor says of a stage: what `wait` returned, or progress before it returns."""
@@ -119,7 +149,7 @@ class Runner:
         if event.kind == "progress":
             self.observe("progress", stage, event)
             return
-        self._running.pop(event.key).close()
+        self._running.pop(event.key).end()
         if self._again(event):
             self._wait(event.key)
             return
@@ -183,38 +213,3 @@ class Runner:
         return (
             outcome.reason.removeprefix("because of: ") if outcome.status == "not run" else self.plan.stages[key].label
         )
-
-    @contextlib.contextmanager
-    def _machine(self) -> Iterator[_MachineLock]:
-        with (self.store.locks / "machine.lock").open("w") as file:
-            try:
-                yield _MachineLock(file)
-            finally:
-                for held in self._running.values():
-                    held.close()
-
-
-@dataclass
-class _MachineLock:
-    """Runs that share a store share the machine: stages of work together, a measurement alone."""
-
-    file: IO[str]
-    mode: int = fcntl.LOCK_UN
-
-    def hold(self, *, exclusive: bool) -> bool:
-        """Take the machine in the wanted mode, if it is free for it now."""
-        wanted = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-        if self.mode == wanted:
-            return True
-        try:
-            fcntl.flock(self.file, wanted | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        self.mode = wanted
-        return True
-
-    def release(self) -> None:
-        """Let others have it."""
-        if self.mode != fcntl.LOCK_UN:
-            fcntl.flock(self.file, fcntl.LOCK_UN)
-            self.mode = fcntl.LOCK_UN

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -55,11 +54,16 @@ class Store:
         self.root = root
         self.objects, self.staging = root / "objects", root / "staging"
         self.scratch, self.logs, self.locks = root / "scratch", root / "logs", root / "locks"
+        self.claims, self.runs = root / "claims", root / "runs"
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return self.objects, self.staging, self.scratch, self.logs, self.locks, self.claims, self.runs
 
     def create(self) -> None:
         """Make the folders. StoreError when that is not possible."""
         try:
-            for folder in (self.objects, self.staging, self.scratch, self.logs, self.locks):
+            for folder in self._folders:
                 folder.mkdir(parents=True, exist_ok=True)
             tag = self.root / "CACHEDIR.TAG"
             if not tag.exists():
@@ -159,17 +163,6 @@ class Store:
             staged.rename(target)
         _sync(target.parent)
         return True
-
-    @contextlib.contextmanager
-    def claim(self, key: str) -> Iterator[bool]:
-        """Try to be the one who works on a key. Saves work only: correctness never depends on it."""
-        with (self.locks / f"{key}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-                return
-            yield True
 
 
 def _refused(doing: str, root: Path, error: OSError) -> NoReturn:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.claims import Claims
 from harness.executors import Event
 from harness.frontier import Frontier
+from harness.heartbeats import machine_name
 from harness.keys import Ref, Stage
 from harness.plan import Plan
 from harness.runner import Runner
@@ -165,11 +167,10 @@ def test_what_another_run_works_on_is_waited_for_not_done_twice(store):
             if self.waits == 2:  # the other run publishes
                 with self.store.stage(only.key) as out:
                     self.store.publish(only, out, {}, 1.0, "now")
-                claim.__exit__(None, None, None)
+                claim.end()
             return []
 
-    claim = store.claim(only.key)
-    assert claim.__enter__()
+    claim = Claims(store.claims).take(only)
     executor = Elsewhere(store)
     outcomes = Runner(Plan(suite=None, cells=(), stages={only.key: only}), store, executor).run()
     assert outcomes[only.key].status == "cached"
@@ -192,7 +193,7 @@ def test_a_measurement_of_another_run_keeps_work_waiting(store):
 
     import fcntl
 
-    held = (store.locks / "machine.lock").open("w")
+    held = (store.locks / f"machine-{machine_name()}.lock").open("w")
     fcntl.flock(held, fcntl.LOCK_EX)
     executor = Busy(store)
     outcomes = Runner(Plan(suite=None, cells=(), stages={work.key: work}), store, executor).run()

@@ -119,13 +119,6 @@ def test_killed_writers_leave_no_torn_entry(store):
     assert len(list(store.entries())) == 60
 
 
-def test_a_claim_is_exclusive_and_free_after_its_holder(store):
-    with store.claim("k") as first, store.claim("k") as second:
-        assert (first, second) == (True, False)
-    with store.claim("k") as again:
-        assert again
-
-
 def test_write_atomic_replaces_in_one_step(tmp_path):
     path = tmp_path / "deep" / "file.txt"
     write_atomic(path, "one")

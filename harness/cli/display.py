@@ -53,6 +53,8 @@ class Plain:
             if event.status != "cached":
                 click.echo(f"[{len(self.ended)}/{self.total}] {_ended(stage, event)}", err=True)
                 self.last = time.monotonic()
+        elif what == "elsewhere":
+            click.echo(f"[{len(self.ended)}/{self.total}] {_elsewhere(stage, event)}", err=True)
         elif what == "progress" and time.monotonic() - self.last > 30:
             self.last = time.monotonic()
             note = printable(f"{stage.label}: {event.note} {event.done}/{event.total}")
@@ -88,6 +90,8 @@ class Live:
             self._ended(stage, event)
         elif what == "started":
             self.bars[stage.key] = self.progress.add_task(stage.label, total=None)
+        elif what == "elsewhere":
+            self.console.print(_elsewhere(stage, event), markup=False, highlight=False)
         else:
             note = printable(f"{stage.label}: {event.note}"[:70])
             self.progress.update(self.bars[stage.key], completed=event.done, total=event.total, description=note)
@@ -99,6 +103,10 @@ class Live:
             self.progress.remove_task(self.bars.pop(stage.key))
         if outcome.status != "cached":
             self.console.print(_ended(stage, outcome), markup=False, highlight=False)
+
+
+def _elsewhere(stage: Stage, event: Event) -> str:
+    return f"waits    {stage.label}: another run makes it ({event.note})"
 
 
 def _ended(stage: Stage, outcome: Outcome) -> str:
