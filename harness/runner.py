@@ -32,6 +32,9 @@ class Outcome:
 
 # ("started" | "progress" | "elsewhere" | "finished", stage, what); "elsewhere" notes who else works on it
 Observe = Callable[[str, Stage, Event | Outcome], None]
+# (stage, does it run already?) → why it is not to start, or not to go on. Where it stops one it stops all, for good:
+# the executor still has them, and is to be closed next.
+Gate = Callable[[Stage, bool], str | None]
 
 
 @dataclass
@@ -44,6 +47,7 @@ class Runner:
     observe: Observe = field(default=lambda what, stage, event: None)
     fail_fast: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    gate: Gate = field(default=lambda stage, running: None)
     _running: dict[str, Claim] = field(default_factory=dict)
     _elsewhere: bool = False  # does another run have what could start now?
     _told: set[str] = field(default_factory=set)  # stages whose holders elsewhere were named
@@ -58,7 +62,7 @@ class Runner:
     def run(self) -> Mapping[str, Outcome]:
         """Run to the end; every stage of the plan has an outcome afterwards."""
         self.store.create()
-        for key in self.store.sound(list(self.plan.stages)):
+        for key in self.store.sound([key for key in self.plan.stages if not self._usable(key)]):
             self._finish(key, Outcome(status="cached"))
         self._failed = next((key for key, outcome in self.outcomes.items() if outcome.status == "failed"), "")
         for key in self.plan.stages:
@@ -75,6 +79,7 @@ class Runner:
 
     def _step(self, machine: MachineLock) -> None:
         self._give_up()
+        self._stop()
         self._submit_ready(machine)
         if self._running or self._elsewhere:
             for event in self.executor.wait(_POLL):
@@ -94,6 +99,8 @@ class Runner:
         alone = self._measures()
         later = []
         while self._has_room() and (stage := self._front.next(exclusive=alone)):
+            if self._refused(stage):
+                continue
             if stage.key in self._suspects and self._running:
                 later.append(stage.key)
             elif not self._may_disturb(machine, alone=alone) or not self._start(stage):
@@ -121,6 +128,21 @@ class Runner:
     def _has_room(self) -> bool:
         return len(self._running) < self.executor.capacity and not self._suspects & self._running.keys()
 
+    def _refused(self, stage: Stage) -> bool:
+        """By the gate. What another run has made meanwhile costs nothing, whatever the gate says."""
+        reason = self.gate(stage, False)
+        if not reason or self.store.entry(stage.key):
+            return False
+        self._finish(stage.key, Outcome(status="not run", reason=reason))
+        return True
+
+    def _stop(self) -> None:
+        """What runs, where the gate says so."""
+        for key in list(self._running):
+            if reason := self.gate(self.plan.stages[key], True):
+                self._running.pop(key).end()
+                self._finish(key, Outcome(status="not run", reason=reason))
+
     def _start(self, stage: Stage) -> bool:
         """False: another run is at it."""
         claim = self._claims.take(stage)
@@ -145,6 +167,8 @@ class Runner:
 
     def handle(self, event: Event) -> None:
         """Take note of what an executor says of a stage: what `wait` returned, or progress before it returns."""
+        if event.key not in self._running:  # the gate has stopped it
+            return
         stage = self.plan.stages[event.key]
         if event.kind == "progress":
             self.observe("progress", stage, event)

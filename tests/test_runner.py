@@ -111,6 +111,66 @@ def test_fail_fast_stops_what_has_not_started(store):
     assert outcomes["c"].reason == "--fail-fast after: a"
 
 
+def test_what_the_gate_refuses_takes_its_dependents_and_nothing_else(store):
+    asked = []
+
+    def gate(stage, running):
+        asked.append((stage.label, running))
+        return "too long" if stage.label == "left" else None
+
+    outcomes, executor = run(store, [*diamond(), stage("other")], gate=gate)
+    assert {name: o.status for name, o in outcomes.items()} == {
+        "top": "ok", "left": "not run", "right": "ok", "bottom": "not run", "other": "ok",
+    }  # fmt: skip
+    assert (outcomes["left"].reason, outcomes["bottom"].reason) == ("too long", "because of: too long")
+    assert ("bottom", False) not in asked
+    assert not any("left" in labels for labels in executor.together)
+
+
+def test_what_the_gate_stops_ends_the_run_and_what_others_made_meanwhile_is_taken(store):
+    made, slow = stage("made meanwhile"), stage("slow")
+    late = False
+
+    def gate(stage, running):
+        return ("stopped" if running else "too late") if late else None
+
+    class Never(Pretender):
+        def wait(self, timeout):
+            nonlocal late
+            late = True
+            with self.store.stage(made.key) as out:
+                self.store.publish(made, out, {}, 1.0, "now")
+            return []
+
+    plan = Plan(suite=None, cells=(), stages={s.key: s for s in (slow, stage("after", slow), stage("next"), made)})
+    runner = Runner(plan, store, Never(store, capacity=1), gate=gate)
+    outcomes = {plan.stages[key].label: (o.status, o.reason) for key, o in runner.run().items()}
+    assert outcomes == {
+        "slow": ("not run", "stopped"), "after": ("not run", "because of: stopped"), "next": ("not run", "too late"),
+        "made meanwhile": ("cached", ""),
+    }  # fmt: skip
+    claim = Claims(store.claims).take(slow)
+    assert claim  # it is free
+    claim.end()
+    runner.handle(Event(kind="done", key=slow.key))  # which comes too late
+    assert runner.outcomes[slow.key].status == "not run"
+
+
+def test_a_gate_that_closes_ends_the_waiting_for_what_another_run_is_at(store):
+    asked = []
+
+    def gate(stage, running):
+        asked.append(stage.label)
+        return "too late" if len(asked) > 2 else None
+
+    theirs = stage("theirs")
+    executor = type("Idle", (Pretender,), {"wait": lambda self, timeout: []})(store)
+    claim = Claims(store.claims).take(theirs)
+    outcomes = Runner(Plan(suite=None, cells=(), stages={theirs.key: theirs}), store, executor, gate=gate).run()
+    claim.end()
+    assert outcomes[theirs.key].reason == "too late"
+
+
 def test_every_stage_ends_once_whatever_happens(store):
     for options in (
         {},
