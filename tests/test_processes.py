@@ -73,10 +73,8 @@ def sleepers(ran: str) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_run_that_is_told_to_end_takes_along_what_its_stages_started(project, number):
-    if number != signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
-        pytest.skip("whoever started the tests has them ignore it, and so does what they start")
+def waiting(project) -> subprocess.Popen:
+    """A run whose plugin has started a process and waits for it."""
     chain = 'round = ["toy-round"]\nbad = [{ use = "toy-hostile", how = "waiting" }]'
     suite = SUITE.replace('round = ["toy-round"]', chain).replace('["none", "round"]', '["none", "bad"]')
     project.write(suite.replace("seed = [1, 2]", "seed = [1]"))
@@ -84,6 +82,14 @@ def test_a_run_that_is_told_to_end_takes_along_what_its_stages_started(project, 
     until = time.monotonic() + 60
     while not sleepers(project.environment["TOY_RAN"]) and time.monotonic() < until:
         time.sleep(0.05)
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_run_that_is_told_to_end_takes_along_what_its_stages_started(project, number):
+    if number != signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("whoever started the tests has them ignore it, and so does what they start")
+    run = waiting(project)
     run.send_signal(number)
     _, err = run.communicate(timeout=60)
     left = sleepers(project.environment["TOY_RAN"])
@@ -92,6 +98,19 @@ def test_a_run_that_is_told_to_end_takes_along_what_its_stages_started(project, 
     assert (run.returncode, left) == (130, [])
     assert "the same command goes on from there" in err
     assert list(Store(project.folder / ".harness").staging.iterdir()) == []
+
+
+def test_a_run_that_is_killed_leaves_nothing_that_its_stages_started(project):
+    run = waiting(project)
+    assert sleepers(project.environment["TOY_RAN"])
+    run.kill()
+    run.communicate()
+    until = time.monotonic() + 30
+    while (left := sleepers(project.environment["TOY_RAN"])) and time.monotonic() < until:
+        time.sleep(0.05)
+    for process in left:
+        process.kill()
+    assert left == []
 
 
 def test_what_is_ignored_stays_ignored_and_what_was_set_is_put_back(monkeypatch):

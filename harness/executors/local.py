@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.executors import Event
+from harness.executors.guard import MARK
 from harness.executors.inputs import State, difference, state_of
-from harness.executors.processes import MARK, end, end_marked
+from harness.executors.processes import Guard, end, end_marked
 from harness.executors.running import stage_environment
 from harness.executors.stops import SHOW, SHOW_S, ended, over_limit, over_log, trim
 from harness.keys import Stage
@@ -72,6 +73,7 @@ class LocalExecutor:
     _seen: dict[str, State] = field(default_factory=dict)  # entries as they were when they were first used
     _mark: str = field(default_factory=lambda: secrets.token_hex(8))
     _started: int = 0
+    _guard: Guard | None = None
 
     def submit(self, stage: Stage) -> None:
         """Hand the stage to an idle worker, starting one where there is none."""
@@ -95,6 +97,7 @@ class LocalExecutor:
             worker.process.stdin.flush()
 
     def _start(self) -> _Worker:
+        self._guard = self._guard or Guard(self._mark)
         self._started += 1
         mark, place = f"{self._mark}.{self._started}.", self._place()
         environment = {
@@ -279,6 +282,8 @@ class LocalExecutor:
         for worker in list(self._workers):
             self._drop(worker)
         end_marked(self._mark)
+        if self._guard:
+            self._guard.close()
         self._selector.close()
 
 

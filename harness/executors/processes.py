@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Any
 
 import psutil
 
-MARK = "HARNESS_WORKER"
+from harness.executors import guard
+from harness.executors.guard import MARK
+
 MIB = 2**20
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LISTS = Path("/proc/thread-self/children")  # Linux with CONFIG_PROC_CHILDREN
@@ -120,6 +123,23 @@ def _command(process: Any) -> str:
         return " ".join(process.cmdline())[:80] or process.name()
     except psutil.Error:
         return f"process {process.pid}"
+
+
+class Guard:
+    """Ends what carries a mark once this process is gone, even if it is killed."""
+
+    def __init__(self, mark: str) -> None:
+        words = [sys.executable, "-I", "-S", str(guard.__file__), mark]
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True, cwd="/"
+        )
+
+    def close(self) -> None:
+        """It looks once more, and ends."""
+        assert self._process.stdin is not None  # noqa: S101 - opened as a pipe above
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def end(pid: int | None, mark: str) -> None:
