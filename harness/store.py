@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from harness.errors import StoreError
 from harness.keys import Ref, Stage
+from harness.store_probe import NEEDED, what_is_wrong
 
 MANIFEST = "manifest.json"
 KEY = "key.json"
@@ -55,21 +56,27 @@ class Store:
         self.objects, self.staging = root / "objects", root / "staging"
         self.scratch, self.logs, self.locks = root / "scratch", root / "logs", root / "locks"
         self.claims, self.runs = root / "claims", root / "runs"
+        self._tried = False
 
     @property
     def _folders(self) -> tuple[Path, ...]:
         return self.objects, self.staging, self.scratch, self.logs, self.locks, self.claims, self.runs
 
     def create(self) -> None:
-        """Make the folders. StoreError when that is not possible."""
+        """Make the folders. StoreError when that is not possible, or where a result could not be published whole."""
         try:
             for folder in self._folders:
                 folder.mkdir(parents=True, exist_ok=True)
             tag = self.root / "CACHEDIR.TAG"
             if not tag.exists():
                 tag.write_text(TAG)
+            wrong = None if self._tried else what_is_wrong(self.staging, self.objects)
         except OSError as error:
             _refused("creating", self.root, error)
+        if wrong:
+            msg = f"the store {self.root}: {wrong}. Needed: {NEEDED}. Set HARNESS_STORE to a folder on such a one"
+            raise StoreError(msg)
+        self._tried = True
 
     def folder(self, key: str) -> Path:
         """Where the entry of a key stands, or would."""
@@ -215,10 +222,14 @@ def _sync(path: Path) -> None:
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace a file's content in one step: readers see the old or the new one, never a part. Text becomes UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    _sync(temporary)
-    temporary.replace(path)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")  # other machines have the same process numbers
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        _sync(temporary)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # what a full disk has of it takes room from the next attempt
+        raise
 
 
 def unused(store: Store, keep: Callable[[str], bool]) -> list[Entry]:

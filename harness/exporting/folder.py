@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -89,7 +88,7 @@ def _put(draft: Path, out: Path) -> None:
     if not out.exists():
         draft.rename(out)
         return
-    away = out.with_name(f".{out.name}.{os.getpid()}.old")
+    away = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.old")
     out.rename(away)
     try:
         draft.rename(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None) -> None:
     """Write all or nothing: a temporary file, synced, renamed over the old one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}.partial")  # other machines have the same process numbers
     copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     save_file(copies, partial, metadata={"notes": json.dumps(notes or {})})
     with partial.open("rb") as written:
