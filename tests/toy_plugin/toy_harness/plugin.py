@@ -26,6 +26,13 @@ class ToyStudentParams(Params):
     noise: float = 0.1
 
 
+class SlowParams(Params):
+    """For how many seconds, and how many processes do so meanwhile."""
+
+    seconds: float = 0.2
+    processes: int = 1
+
+
 class TroubleParams(Params):
     """What goes wrong, once the file named by `fuse` exists (always, without one)."""
 
@@ -59,6 +66,10 @@ def harness_compressors():
     yield CompressorSpec(
         name="toy-trouble", summary="Fails in a chosen way", version=1, consumes=("toy",), produces="toy",
         factory="toy_harness.toy:Trouble", params=TroubleParams,
+    )  # fmt: skip
+    yield CompressorSpec(
+        name="toy-slow", summary="Sleeps, and so does a process that it starts", version=1, consumes=("toy",),
+        produces="toy", factory="toy_harness.toy:Slow", params=SlowParams,
     )  # fmt: skip
     yield CompressorSpec(
         name="toy-elsewhere", summary="Needs what no machine has", version=1, consumes=("toy",), produces="toy",

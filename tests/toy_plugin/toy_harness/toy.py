@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -116,6 +117,21 @@ class Round:
         after = {name: round(value, 1) for name, value in before.items()}
         (request.out / "toy.json").write_text(json.dumps(after))
         return {"changed": before != after, "bytes": {"toy": 2}}
+
+
+class Slow:
+    """Takes its time, and so do processes that it starts: they would go on for long if nobody ended them."""
+
+    def compress(self, request):
+        ran("compress")
+        words = [sys.executable, "-c", "import time; time.sleep(613)"]
+        helpers = [subprocess.Popen(words) for _ in range(request.params.processes)]
+        time.sleep(request.params.seconds)
+        for helper in helpers:
+            helper.kill()
+            helper.wait()
+        (request.out / "toy.json").write_text((request.source / "toy.json").read_text())
+        return {"changed": False}
 
 
 class Trouble:
