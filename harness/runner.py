@@ -186,15 +186,16 @@ class Runner:
     def _again(self, event: Event) -> bool:
         """Is the stage to run once more? In any case, inputs that were changed are to be made anew.
 
-        Where several stages had such an input at once, each may have done it: they run again one by one, alone, and who
-        does it then has given itself away.
+        Where several stages had such an input at once, each may have done it, and where it is gone as a whole, another
+        run may have removed it: they run again one by one, alone, and who does it then has given itself away.
         """
+        gone = any(not self.store.folder(key).exists() for key in event.damaged)
         for key in event.damaged:
-            self.store.discard(key)
+            self.store.discard_damaged(key)
             if self.outcomes.pop(key, None):
                 self._wait(key)
         readers = {key for key in self._running if set(event.damaged) & set(self.plan.stages[key].needs)}
-        if readers:
+        if readers or gone:
             self._suspects |= {event.key, *readers}
         if event.kind == "done" or event.key not in self._suspects - self._alone:
             return False

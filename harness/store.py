@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +17,12 @@ from typing import Any, NoReturn
 
 from harness.errors import StoreError
 from harness.keys import Ref, Stage
+from harness.manifest import MANIFEST, read_manifest, sealed
 from harness.store_probe import NEEDED, what_is_wrong
 
-MANIFEST = "manifest.json"
 KEY = "key.json"
+MISSING = "missing"
+_TRIES = 3  # to publish where damaged entries stand in the way
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Results of harness; `harness cache gc` cleans up.\n"
 
 
@@ -87,13 +90,10 @@ class Store:
         return self.folder(ref.key) / ref.output
 
     def entry(self, key: str) -> Entry | None:
-        """The entry, by its manifest alone; None when there is none or its manifest is not readable."""
+        """The entry, by its manifest alone; None when there is none or its manifest is not what was written."""
         folder = self.folder(key)
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            return Entry(key, folder, manifest) if manifest["key"] == key and manifest["files"] is not None else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        manifest = read_manifest(folder, key)
+        return None if manifest is None else Entry(key, folder, manifest)
 
     def entries(self) -> Iterator[Entry]:
         """Every entry, sorted by key."""
@@ -104,37 +104,44 @@ class Store:
 
     def verify(self, key: str) -> str | None:
         """None when every file is there with its size and hash, and no other; otherwise what is wrong."""
-        entry = self.entry(key)
-        if entry is None:
-            return "no manifest" if self.folder(key).exists() else "missing"
-        for name, (size, sha) in entry.manifest["files"].items():
-            problem = _wrong(entry.folder / name, size, sha)
-            if problem:
-                return f"{name}: {problem}"
-        there = {str(path.relative_to(entry.folder)) for path in files_under(entry.folder)}
-        strangers = there - {*entry.manifest["files"], MANIFEST}
-        return f"{min(strangers)}: is no file of this entry" if strangers else None
+        return _damage(self.folder(key), key)
 
     def sound(self, keys: list[str]) -> set[str]:
         """Those of the keys whose entries are complete; damaged ones are moved out of the way and count as absent."""
         with ThreadPoolExecutor(max_workers=4) as pool:
             problems = dict(zip(keys, pool.map(self.verify, keys), strict=True))
         for key, problem in problems.items():
-            if problem not in (None, "missing"):
-                self.discard(key)
+            if problem not in (None, MISSING):
+                self.discard_damaged(key)
         return {key for key, problem in problems.items() if problem is None}
 
     def discard(self, key: str) -> None:
         """Remove an entry: renamed away first, so that nobody sees half of it."""
+        shutil.rmtree(self._away(key), ignore_errors=True)
+
+    def discard_damaged(self, key: str) -> None:
+        """Remove an entry that was found damaged, unless it is sound: another machine may have made it again since."""
+        if self.verify(key) is None:
+            return
+        away = self._away(key)
+        if _damage(away, key) is None:
+            with contextlib.suppress(OSError):  # by now there is a third
+                away.rename(self.folder(key))
+        shutil.rmtree(away, ignore_errors=True)
+
+    def _away(self, key: str) -> Path:
         away = self.staging / f"discarded-{key[:12]}-{uuid.uuid4().hex[:8]}"
         with contextlib.suppress(FileNotFoundError):
             self.folder(key).rename(away)
-        shutil.rmtree(away, ignore_errors=True)
+        return away
 
     @contextlib.contextmanager
-    def stage(self, key: str) -> Iterator[Path]:
-        """A private empty folder to write a result into; whatever is left of it afterwards is removed."""
-        folder = self.staging / f"{key[:12]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    def stage(self, key: str, owner: str = "") -> Iterator[Path]:
+        """A private empty folder to write a result into; whatever is left of it afterwards is removed.
+
+        `owner` stands in its name, so that who ends a process that writes can remove what it left.
+        """
+        folder = self.staging / f"{key[:12]}-{owner}-{uuid.uuid4().hex[:16]}"
         folder.mkdir(parents=True)
         try:
             yield folder
@@ -149,9 +156,10 @@ class Store:
         try:
             _write_json(staged / KEY, stage.identity)
             files = {str(p.relative_to(staged)): _seal(p) for p in sorted(staged.rglob("*")) if p.is_file()}
-            manifest = {"schema": 1, "key": stage.key, "kind": stage.kind, "component": stage.component}
+            manifest: dict[str, Any] = {"key": stage.key, "kind": stage.kind, "component": stage.component}
             manifest |= {"label": stage.label, "finished": when, "seconds": round(seconds, 3)}
-            _write_json(staged / MANIFEST, {**manifest, "files": files, "facts": dict(facts)})
+            manifest |= {"files": files, "facts": dict(facts)}
+            _write_json(staged / MANIFEST, sealed(manifest))
             for folder in [staged, *(p for p in staged.rglob("*") if p.is_dir())]:
                 _sync(folder)
             target = self.folder(stage.key)
@@ -161,13 +169,17 @@ class Store:
             _refused(f"publishing {stage.label}", self.root, error)
 
     def _rename(self, staged: Path, target: Path, key: str) -> bool:
-        try:
-            staged.rename(target)
-        except OSError:
-            if self.verify(key) is None:
-                return False
-            self.discard(key)
-            staged.rename(target)
+        for left in reversed(range(_TRIES)):
+            try:
+                staged.rename(target)
+            except OSError:
+                if self.verify(key) is None:
+                    return False
+                if not left:
+                    raise
+                self.discard_damaged(key)
+            else:
+                break
         _sync(target.parent)
         return True
 
@@ -179,13 +191,31 @@ def _refused(doing: str, root: Path, error: OSError) -> NoReturn:
     raise StoreError(msg) from error
 
 
+def _damage(folder: Path, key: str) -> str | None:
+    """What is wrong with the entry of a key that stands in a folder; None: nothing."""
+    manifest = read_manifest(folder, key)
+    if manifest is None:
+        if (folder / MANIFEST).exists():
+            return f"{MANIFEST}: differs from what was written"
+        return "no manifest" if folder.exists() else MISSING
+    for name, (size, sha) in manifest["files"].items():
+        if problem := _wrong(folder / name, size, sha):
+            return f"{name}: {problem}"
+    there = {str(path.relative_to(folder)) for path in files_under(folder)}
+    strangers: set[str] = there - {*manifest["files"], MANIFEST}
+    return f"{min(strangers)}: is no file of this entry" if strangers else None
+
+
 def _wrong(path: Path, size: int, sha: str) -> str | None:
     try:
-        if path.stat().st_size != size:
-            return f"{path.stat().st_size} bytes, expected {size}"
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return "is no regular file"  # to open a pipe would wait for ever
+        if found.st_size != size:
+            return f"{found.st_size} bytes, expected {size}"
         return None if file_hash(path) == sha else "content differs from its hash"
     except OSError:
-        return "missing"
+        return MISSING
 
 
 def files_under(folder: Path) -> Iterator[Path]:

@@ -12,10 +12,11 @@ import pytest
 from conftest import Project
 
 from harness.errors import SuiteError
+from harness.manifest import MANIFEST, sealed
 from harness.measuring.machine import detect, versions
 from harness.plugins import load_registry
 from harness.specs import SpanOutput
-from harness.store import KEY, MANIFEST, Store, file_hash
+from harness.store import KEY, Store, file_hash
 from harness.verifying import TOLERANCE, Amount, Here, Verdict, _difference, read_amount, recompute
 
 
@@ -36,7 +37,7 @@ def seal(entry: Path) -> None:
     manifest = json.loads((entry / MANIFEST).read_text())
     for name in manifest["files"]:
         manifest["files"][name] = [(entry / name).stat().st_size, file_hash(entry / name)]
-    (entry / MANIFEST).write_text(json.dumps(manifest))
+    (entry / MANIFEST).write_text(json.dumps(sealed(manifest)))
 
 
 def plant(entry: Path, row: int, value: float) -> None:

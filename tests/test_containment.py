@@ -201,6 +201,8 @@ class Damaging:
         self.together.append({stage.label for stage in self.running})
         if stage.label == self.guilty:
             self.harmed |= {stage.label for stage in self.running if stage.inputs}
+            for ref in stage.inputs.values():
+                (self.store.folder(ref.key) / "key.json").write_text("{}")
 
     def wait(self, timeout: float) -> list[Event]:
         stage = self.running.pop(0)

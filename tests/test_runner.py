@@ -259,3 +259,32 @@ def test_a_measurement_of_another_run_keeps_work_waiting(store):
     outcomes = Runner(Plan(suite=None, cells=(), stages={work.key: work}), store, executor).run()
     assert executor.waits == 3
     assert outcomes[work.key].status == "ok"
+
+
+def test_an_input_that_another_run_removed_meanwhile_is_made_again_and_nobodys_fault(store):
+    """Its gc took it, or it found it damaged; the stage that read it cannot tell that from a plugin's doing."""
+    below, above = (first := stage("below")), stage("above", first)
+
+    class Interrupted(Pretender):
+        removed = 0
+
+        def wait(self, timeout):
+            if self.running[0].label == "above" and self.removed < self.times:
+                self.removed += 1
+                self.store.discard(below.key)
+                self.running.clear()
+                return [Event(kind="failed", key=above.key, reason="removed 'out/x'", damaged=(below.key,))]
+            return super().wait(timeout)
+
+    for times, status in ((1, "ok"), (2, "failed")):
+        executor = Interrupted(store)
+        executor.times = times
+        stages = {one.key: one for one in (below, above)}
+        outcomes = Runner(Plan(suite=None, cells=(), stages=stages), store, executor).run()
+        assert {stages[key].label: outcome.status for key, outcome in outcomes.items()} == {
+            "below": "ok",
+            "above": status,
+        }
+        assert [{"below"}, {"above"}] * 2 == executor.together[:4]
+        for key in stages:
+            store.discard(key)

@@ -112,16 +112,15 @@ def test_a_second_name_of_an_input_is_no_change(executor, stages, tmp_path):
 
 
 def test_what_a_run_leaves_in_the_stores_staging_is_removed_and_nothing_of_anothers(executor, stages):
-    """Process numbers tell nothing: those of containers that share a store are the same."""
+    """Neither keys nor process numbers tell whose it is: those of machines that share a store may be the same."""
     first, second = stages[0], stages[1]
     other = LocalExecutor(executor.store, capacity=1, threads=1)
     ended(executor, first)
     other.submit(second)
     try:
         [mine], [theirs] = executor._workers, other._workers
-        pid = mine.process.pid
-        foreign = executor.store.staging / f"{second.key[:12]}-{pid}-0a1b2c3d"
-        left = executor.store.staging / f"{first.key[:12]}-{pid}-0a1b2c3d"
+        foreign = executor.store.staging / f"{first.key[:12]}-{theirs.mark}-0a1b2c3d"
+        left = executor.store.staging / f"{first.key[:12]}-{mine.mark}-0a1b2c3d"
         for folder in (foreign, left):
             folder.mkdir()
         executor.close()

@@ -55,7 +55,6 @@ class _Worker:
     mark: str
     place: Path
     attempt: _Attempt | None = None
-    key: str = "-"  # of the last stage that it had: containers that share a store have the same process numbers
     buffer: bytes = b""
     looked: float = 0.0  # when its memory was last looked at
 
@@ -82,7 +81,6 @@ class LocalExecutor:
         log = self.store.logs / f"{stage.kind}-{stage.key[:16]}.log"
         inputs = {ref.key: self._state(ref.key) for ref in stage.inputs.values()}
         worker.attempt = _Attempt(stage, secrets.token_hex(8), time.monotonic(), log, inputs)
-        worker.key = stage.key
         job = {
             "stage": stage.as_json(),
             "store": str(self.store.root.absolute()),
@@ -274,7 +272,7 @@ class LocalExecutor:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         shutil.rmtree(worker.place, ignore_errors=True)
-        for staged in self.store.staging.glob(f"{worker.key[:12]}-{worker.process.pid}-*"):
+        for staged in self.store.staging.glob(f"*-{worker.mark}-*"):
             shutil.rmtree(staged, ignore_errors=True)
 
     def close(self) -> None:

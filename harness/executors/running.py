@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from harness.errors import HarnessError, StageError, raised_at
 from harness.executors import Event
+from harness.executors.guard import MARK
 from harness.executors.processes import left_running, running
 from harness.keys import Stage
 from harness.plain import plain
@@ -42,7 +43,7 @@ def run_stage(
     store = Store(store.root.absolute())  # wherever a plugin goes meanwhile
     known = registry or _plugins()
     try:
-        with store.stage(stage.key) as out:
+        with store.stage(stage.key, os.environ.get(MARK, "")) as out:
             work = work_for(stage, store, out, known, threads, progress)
             facts = _executed(work)
             seconds = time.monotonic() - started
