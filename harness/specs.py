@@ -466,6 +466,7 @@ class ExecutorRequest:
     params: Any
     progress: Callable[[Event], None]  # for those that work inside `wait`: tells progress at once, from that thread
     limits: Limits = field(default_factory=Limits)  # of the suite, for executors that can stop a stage
+    say: Callable[[str], None] = field(default=lambda line: None)  # a line for the person who waits
 
 
 class Reporter(Protocol):

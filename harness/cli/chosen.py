@@ -1,9 +1,13 @@
-"""Components named on the command line: `NAME`, `NAME=VALUE` or `NAME=PARAM=VALUE,PARAM=VALUE`."""
+"""Components named on the command line: `NAME`, `NAME=VALUE` or `NAME=PARAM=VALUE,PARAM=VALUE`.
+
+Params of an executor can also be given one by one, as `--set executor.PARAM=VALUE`.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +29,7 @@ class Chosen:
     option: str  # "--format"
     entry: Registered
     text: str  # of its params, nothing where there are none
+    more: tuple[str, ...] = ()  # "PARAM=VALUE" each; PARAM may be a path: "resources.train.GPU"
 
     @property
     def title(self) -> str:
@@ -35,10 +40,12 @@ class Chosen:
         """Checked by the component's own schema. PluginError naming the option, what was found, what is allowed."""
         schema, name = self.entry.spec.params, self.entry.spec.name
         known = words(schema)
-        if self.text and not known:
-            msg = f"{self.option} {name}: '{name}' has no parameters, got '{self.text}'"
+        if (self.text or self.more) and not known:
+            msg = f"{self.option} {name}: '{name}' has no parameters, got '{self.text or self.more[0]}'"
             raise PluginError(msg)
         raw = _read(self.text, known)
+        for assignment in self.more:
+            _assign(raw, assignment, self.option)
         try:
             return validated(schema, raw)
         except ValidationError as error:
@@ -46,11 +53,11 @@ class Chosen:
             raise PluginError([f"{self.option} {name}: {dotted(f.loc)}: {f.message}" for f in faults]) from error
 
 
-def choose(registry: Registry, kind: str, option: str, text: str) -> Chosen:
+def choose(registry: Registry, kind: str, option: str, text: str, more: tuple[str, ...] = ()) -> Chosen:
     """What `text` names. PluginError with the choices where there is none of that name, or more than one."""
     name, _, params = text.partition("=")
     try:
-        return Chosen(option, registry.entry(kind, name), params)
+        return Chosen(option, registry.entry(kind, name), params, more)
     except PluginError as error:
         msg = f"{option}: {error}"
         raise PluginError(msg) from error
@@ -65,6 +72,28 @@ def _read(text: str, known: list[str]) -> dict[str, Any]:
         return {known[0]: _value(text)}
     ends = [*(pair.start() for pair in found[1:]), len(text)]
     return {pair[1]: _value(text[pair.end() : end]) for pair, end in zip(found, ends, strict=True)}
+
+
+def apart(overrides: Sequence[str], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of what `--set` was given: what is the suite's, and what is about `name`, without that."""
+    mine = tuple(text.strip().removeprefix(f"{name}.") for text in overrides if text.strip().startswith(f"{name}."))
+    return tuple(text for text in overrides if not text.strip().startswith(f"{name}.")), mine
+
+
+def _assign(raw: dict[str, Any], assignment: str, option: str) -> None:
+    path, sign, value = assignment.partition("=")
+    *tables, last = path.strip().split(".")
+    if not sign or not all([*tables, last]):
+        msg = f"{option}: expected PARAM=VALUE, got '{assignment}'"
+        raise PluginError(msg)
+    table = raw
+    for name in tables:
+        inner = table.setdefault(name, {})
+        if not isinstance(inner, dict):
+            msg = f"{option}: '{assignment}': '{name}' has a value already, and is no table"
+            raise PluginError(msg)
+        table = inner
+    table[last] = _value(value.strip())
 
 
 def _value(text: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from harness.assets import Missing, fetch
-from harness.cli.chosen import BUNDLED, Chosen, choose
+from harness.cli.chosen import BUNDLED, Chosen, apart, choose
 from harness.cli.common import LIBRARIES, Opened, open_store, open_suite, suite_options, talk
 from harness.cli.display import counts
 from harness.cli.report_command import reporters as reporters_of
@@ -43,7 +43,8 @@ Examples:
   harness run suites/quickstart.toml --set "matrix.seed=[1,2,3]"
   harness run suites/quickstart.toml --rehearse
   harness run suites/quickstart.toml --observe events=run.events.jsonl
-  harness run suites/quickstart.toml --rehearse --executor inline=post_mortem=true""",
+  harness run suites/quickstart.toml --rehearse --executor inline=post_mortem=true
+  harness run suites/quickstart.toml --executor dask --set executor.address=tcp://127.0.0.1:8786""",
 )
 @suite_options
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed stage.")
@@ -81,8 +82,9 @@ def command(
     runs what changed. The report goes to the reports folder, its summary to the terminal.
     """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    overrides, params = apart(overrides, "executor")
     opened = open_suite(suite, only, overrides, rehearse=rehearse, weights=weights)
-    where = choose(opened.registry, "executor", "--executor", executor or f"{BUNDLED}/local")
+    where = choose(opened.registry, "executor", "--executor", executor or f"{BUNDLED}/local", params)
     where.params()
     who = [choose(opened.registry, "observer", "--observe", text) for text in observers]
     standard = reporters_of(opened.registry)
@@ -180,6 +182,7 @@ def execute(
     """
     store.create()
     with start_stages(opened.registry, where, store, workers, opened.suite.limits) as stages:
+        stages.check(plan)
         early = stages.run(plan.inputs_only(), "inputs", watching)
         _refuse_bad_input(early)
         known = {key: outcome for key, outcome in early.items() if outcome.status == "failed"}

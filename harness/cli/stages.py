@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.cli.chosen import BUNDLED, Chosen
+from harness.cli.common import talk
 from harness.cli.display import make_display
 from harness.errors import PluginError, worded
 from harness.executors import Event, Executor
 from harness.executors.guarded import Guarded
+from harness.executors.lazily import Lazily
 from harness.keys import Stage
 from harness.limits import Limits
 from harness.measuring.machine import detect
@@ -28,7 +30,7 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def started(registry: Registry, where: Chosen, store: Store, workers: int | None, limits: Limits) -> Iterator[Stages]:
-    """The executor, made with this machine's cores; closed afterwards. PluginError when it cannot be made."""
+    """The executor, made with this machine's cores as soon as a stage needs it; closed afterwards."""
     identity = detect().identity
     cores = max(1, min(identity.logical_cores, int(identity.cpu_quota or identity.logical_cores)))
     capacity = workers or min(cores, 4)
@@ -40,11 +42,16 @@ def started(registry: Registry, where: Chosen, store: Store, workers: int | None
         params=where.params(),
         limits=limits,
         progress=relay.progress,
+        say=talk,
     )
     spec = registry.executor(where.entry.full_name)
-    made = _made(spec, request, where.title)
-    # The harness's own bugs keep their traceback.
-    executor = made if where.entry.provider.distribution == BUNDLED else Guarded(made, where.title, store)
+
+    def make() -> Executor:
+        made = _made(spec, request, where.title)
+        # The harness's own bugs keep their traceback.
+        return made if where.entry.provider.distribution == BUNDLED else Guarded(made, where.title, store)
+
+    executor = Lazily(make)
     with _ended_like_an_interrupt():
         try:
             yield Stages(store, executor, relay, drawn=not spec.interactive)
@@ -89,9 +96,13 @@ class Stages:
     """Runs plans, one after another, on one executor."""
 
     store: Store
-    executor: Executor
+    executor: Lazily
     relay: _Relay
     drawn: bool  # may live bars be drawn meanwhile?
+
+    def check(self, plan: Plan) -> None:
+        """PluginError where the executor cannot run what is not in the store, whether or not it can be made."""
+        self.executor.check([stage for key, stage in plan.stages.items() if self.store.entry(key) is None])
 
     def run(
         self,

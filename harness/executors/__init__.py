@@ -28,7 +28,12 @@ class Event:
 
 
 class Executor(Protocol):
-    """Somewhere to run stages. A stage that fails, or whose worker dies, is an event; nothing here raises for it."""
+    """Somewhere to run stages. A stage that fails, or whose worker dies, is an event; nothing here raises for it.
+
+    One whose stages run on other machines has an attribute `remote` that is true: whoever runs them there sees to it
+    that a measurement is alone on its machine (`do_job` does). One that cannot run everything has a method
+    `check(stages)`, called before anything runs: it raises PluginError for stages that would wait for ever.
+    """
 
     @property
     def capacity(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,6 +38,17 @@ class Guarded:
     title: str
     store: Store
     _running: set[str] = field(default_factory=set)
+
+    @property
+    def remote(self) -> bool:
+        """As the executor's; False where it has none."""
+        return getattr(self.executor, "remote", False) is True
+
+    def check(self, stages: Sequence[Stage]) -> None:
+        """As the executor's; nothing where it has none."""
+        with _named(self.title):
+            if hasattr(self.executor, "check"):
+                self.executor.check(stages)
 
     @property
     def capacity(self) -> int:

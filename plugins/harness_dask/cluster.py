@@ -1,0 +1,148 @@
+"""Connecting to a scheduler, or starting one here; nothing is sent where others could listen or send back code."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import logging
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import PluginError
+from harness_dask.plugin import DaskParams
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster, Security
+
+_LARGEST = 2**20  # bytes of a scheduler file
+# A stage runs in a process of its own, so a worker always has time to answer; one that does not is frozen or gone.
+_OURS = {
+    "distributed.scheduler.worker-ttl": "30s",
+    "distributed.scheduler.allowed-failures": 0,  # the executor counts what was lost, and starts it again
+    "distributed.admin.tick.limit": "60s",
+}
+
+
+@dataclass
+class Cluster:
+    """A client of a scheduler. `own`: the cluster, where it was started here."""
+
+    client: Client
+    own: LocalCluster | None = None
+
+    def close(self) -> None:
+        """Leave it; end it, where it was started here."""
+        with contextlib.suppress(Exception):  # the other side may be gone
+            self.client.close(timeout=5)
+        if self.own:
+            with contextlib.suppress(Exception):
+                self.own.close(timeout=10)
+
+
+def start_here(workers: int) -> Cluster:
+    """Scheduler and workers on this machine, reachable from it alone."""
+    dask, distributed = _libraries()
+    dask.config.set(_OURS)
+    own = distributed.LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        protocol="tcp",
+        dashboard_address=None,
+        memory_limit=0,  # stages have limits of their own, and run in other processes
+        silence_logs=logging.CRITICAL,
+    )
+    return Cluster(distributed.Client(own, set_as_default=False), own)
+
+
+def connect(params: DaskParams, address: str) -> Cluster:
+    """A client of the scheduler at a checked address. PluginError when nobody answers there."""
+    _, distributed = _libraries()
+    try:
+        client = distributed.Client(
+            address, timeout=params.wait_s, security=_security(params), set_as_default=False, name="harness"
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        msg = (
+            f"executor.address {address}: no scheduler answers there ({first}). Start one (`dask scheduler`), look at "
+            "its log for its address, or leave the address out to start a cluster on this machine"
+        )
+        raise PluginError(msg) from error
+    return Cluster(client)
+
+
+def address_of(params: DaskParams) -> str:
+    """The scheduler's address, "" for none. PluginError for one that cannot be used, or that others could listen to."""
+    found = _from_file(params.scheduler_file) if params.scheduler_file else params.address
+    return safe(found, "executor.address") if found else ""
+
+
+def safe(address: str, what: str) -> str:
+    """The address, where it is encrypted or of this machine. PluginError otherwise."""
+    scheme, _, rest = address.partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme not in ("tcp", "tls") or not host or not port.isdecimal():
+        msg = f"{what}: '{address}' is no address of a scheduler: tls://HOST:PORT, or tcp://127.0.0.1:PORT"
+        raise PluginError(msg)
+    if scheme == "tcp" and not _is_loopback(host.strip("[]")):
+        msg = (
+            f"{what}: '{address}' is not encrypted, and whoever reaches it runs code as you: use tls:// with "
+            "certificates (docs/clusters.md has the commands), or an address of this machine (tcp://127.0.0.1:PORT)"
+        )
+        raise PluginError(msg)
+    return address
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return bool(found) and all(ipaddress.ip_address(one).is_loopback for one in found)
+
+
+def _from_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(_LARGEST))
+        address = found["address"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = (
+            f"executor.scheduler_file '{path}': it holds no scheduler's address ({type(error).__name__}): name the "
+            "file that `dask scheduler --scheduler-file` writes, once it runs"
+        )
+        raise PluginError(msg) from error
+    return str(address)
+
+
+def _security(params: DaskParams) -> Security | None:
+    """Certificates of the params, else those of Dask's own configuration."""
+    if not params.tls_ca_file:
+        return None
+    for path in (params.tls_ca_file, params.tls_cert, params.tls_key):
+        if path is None or not path.is_file():
+            msg = f"executor: there is no file '{path}'; docs/clusters.md has the commands that make certificates"
+            raise PluginError(msg)
+    _, distributed = _libraries()
+    made: Security = distributed.Security(
+        tls_ca_file=str(params.tls_ca_file),
+        tls_client_cert=str(params.tls_cert),
+        tls_client_key=str(params.tls_key),
+        require_encryption=True,
+    )
+    return made
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import dask
+        import distributed
+    except ImportError as error:
+        msg = f"executor dask needs the package distributed ({error}): pip install 'harness[dask]'"
+        raise PluginError(msg) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is said in the harness's words
+    return dask, distributed

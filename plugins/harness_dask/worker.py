@@ -1,0 +1,29 @@
+"""What a worker of the cluster does: it says what it is, and runs the stages of runs that have found it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from distributed import get_worker
+
+from harness import Share, described, do_job
+
+NOT_ADMITTED = ""  # instead of an event
+_SHARES: dict[str, Share] = {}  # a run's token → what its stages may have here
+
+
+def describe(question: Mapping[str, Any]) -> dict[str, Any]:
+    """This machine, as JSON."""
+    return described(question)
+
+
+def admit(token: str, threads: int, capacity: int) -> None:
+    """The run of this token has found this worker fit."""
+    _SHARES[token] = Share(threads, capacity)
+
+
+def do(text: str, token: str) -> str:
+    """Run a stage. A worker that came meanwhile, or in the place of a lost one, has to be looked at first."""
+    share = _SHARES.get(token)
+    return NOT_ADMITTED if share is None else do_job(text, share, where=get_worker().address)

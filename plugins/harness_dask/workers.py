@@ -1,0 +1,132 @@
+"""The workers of a cluster, as far as a run has looked at them: which may run what, and what each offers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness import Description, PluginError, Stage, asked, faults, homeless, misfit
+from harness_dask import worker
+from harness_dask.cluster import safe
+from harness_dask.plugin import DaskParams
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+@dataclass
+class Workers:
+    """Workers by address. One that is not fit is named once, and gets no stage."""
+
+    params: DaskParams
+    say: Callable[[str], None]
+    token: str
+    question: Mapping[str, Any] = field(default_factory=dict)
+    fit: dict[str, Description] = field(default_factory=dict)
+    unfit: dict[str, list[str]] = field(default_factory=dict)  # why
+    frozen: set[str] = field(default_factory=set)  # were silent with a stage
+    slots: dict[str, int] = field(default_factory=dict)  # stages at once
+    offers: dict[str, Mapping[str, float]] = field(default_factory=dict)  # resources by label
+    _known: dict[Any, bool] = field(default_factory=dict)
+
+    def ask(self, store: Any, stages: Sequence[Stage]) -> None:
+        """From now on, workers are looked at for these stages."""
+        self.question = asked(store, self.token, stages)
+        self.fit, self.unfit, self._known = {}, {}, {}
+
+    @property
+    def capacity(self) -> int:
+        """Stages at once."""
+        return sum(self.slots[who] for who in self._ready())
+
+    def _ready(self) -> list[str]:
+        return [who for who in self.fit if who not in self.frozen] or [*self.fit]
+
+    def look(self, client: Client) -> None:
+        """Who is there now? New ones are asked what they are."""
+        there: Mapping[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+        for gone in (self.fit.keys() | self.unfit.keys()) - there.keys():
+            self.fit.pop(gone, None)
+            self.unfit.pop(gone, None)
+            self.frozen.discard(gone)
+        new = [who for who in there if who not in self.fit and who not in self.unfit]
+        if not new:
+            return
+        for who in new:
+            self.slots[who], self.offers[who] = int(there[who]["nthreads"]), dict(there[who]["resources"])
+        for who, found in client.run(worker.describe, self.question, workers=new, on_error="return").items():
+            self._judge(who, found)
+        self._known = {}
+        self._admit(client)
+
+    def _judge(self, who: str, found: Any) -> None:
+        if isinstance(found, Exception):
+            why = [f"{who} cannot run stages: {type(found).__name__}: {str(found)[:200]}; install the harness there"]
+        else:
+            named = f"worker {who} ({found['host']})"
+            why = [*_open(who), *faults(named, found, self.question, any_version=self.params.allow_versions)]
+        if why:
+            self.unfit[who] = why
+        else:
+            self.fit[who] = found
+
+    def _admit(self, client: Client) -> None:
+        """Each machine is shared by its workers' slots."""
+        slots = Counter[str]()
+        for who, found in self.fit.items():
+            slots[found["host"]] += self.slots[who]
+        for who, found in self.fit.items():
+            capacity = slots[found["host"]]
+            client.run(worker.admit, self.token, max(1, found["cores"] // capacity), capacity, workers=[who])
+
+    def may_run(self, stage: Stage) -> list[str] | None:
+        """Addresses; None where any worker that is there may."""
+        ready = self._ready()
+        found = [who for who in ready if self._may(stage, who)]
+        return None if len(found) == len(self.fit) and not self.unfit else found
+
+    def _may(self, stage: Stage, who: str) -> bool:
+        key = (tuple(sorted(stage.libraries.items())), repr(sorted(stage.facets.items())), who)
+        if key not in self._known:
+            self._known[key] = misfit(stage, self.fit[who]) is None
+        return self._known[key]
+
+    def needs(self, stage: Stage) -> Mapping[str, float]:
+        """Resources of a stage, by label."""
+        return self.params.resources.get(stage.kind, {})
+
+    def check(self, stages: Sequence[Stage]) -> None:
+        """PluginError where a worker is not fit, or a stage would wait for ever."""
+        problems = [line for lines in self.unfit.values() for line in lines]
+        problems = problems or [*homeless(stages, {f"worker {who}": found for who, found in self.fit.items()})]
+        problems += self._unoffered(stages)
+        if problems:
+            raise PluginError([f"executor dask: {line}" for line in problems])
+
+    def _unoffered(self, stages: Sequence[Stage]) -> list[str]:
+        waiting = Counter[tuple[str, float]]()
+        for stage in stages:
+            waiting.update(dict.fromkeys(self.needs(stage).items(), 1))
+        return [
+            _unoffered(label, amount, count)
+            for (label, amount), count in waiting.items()
+            if not any(self.offers[who].get(label, 0) >= amount for who in self.fit)
+        ]
+
+
+def _unoffered(label: str, amount: float, count: int) -> str:
+    waits = f"{count} {'stage waits' if count == 1 else 'stages wait'} for {'one' if amount == 1 else f'{amount:g}'}"
+    return (
+        f"no worker offers {label}; {waits}. Start workers with `dask worker … --resources {label}={amount:g}`, or "
+        "change executor.resources"
+    )
+
+
+def _open(who: str) -> list[str]:
+    try:
+        safe(who, "a worker's address")
+    except PluginError as error:
+        return [str(error)]
+    return []
