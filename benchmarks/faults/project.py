@@ -30,7 +30,7 @@ ENDING_S = 2.0  # that processes may take to end
 MARK = "FAULT_TRIAL"  # in the environment of all that a trial starts
 LEFT_OUT = ("HARNESS_", "PYTHONDONTWRITEBYTECODE")  # variables
 NEVER = 999  # exit code of a command that did not end
-TIMES = {"seconds", "cpu_seconds", "finished", "started", "load", "clock_mhz", "steal_seconds", "seal"}  # of a manifest: of all
+TIMES = {"seconds", "cpu_seconds", "finished", "started", "load", "clock_mhz", "steal_seconds", "seal"}
 STABLE = ("Quality", "Size", "What the compressors did", "Data")  # sections of a report without a time
 
 SUITE = """
