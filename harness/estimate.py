@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -30,27 +30,61 @@ class Estimate:
         return f"about {duration(self.seconds)} of work and {self.bytes / 2**20:.0f} MiB on disk{more}"
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a stage takes, done by one worker at once."""
+
+    seconds: float
+    bytes: int
+    start: float | None = None  # of the seconds, those before a predict stage's first answer; None: not known
+
+
 def estimate(stages: Iterable[Stage], store: Store) -> Estimate:
-    """The sums, by the median of like stages: same label but for the seed, else same kind and component."""
+    """The sums of `costs`."""
+    found = costs(stages, store).values()
+    known = [cost for cost in found if cost]
+    seconds, size = sum(cost.seconds for cost in known), sum(cost.bytes for cost in known)
+    return Estimate(seconds, size, len(known), len(found) - len(known))
+
+
+def costs(stages: Iterable[Stage], store: Store) -> dict[str, Cost | None]:
+    """By key, the median of like stages: same label but for the seed, else same kind and component; None: no like."""
     history = _history(itertools.islice(store.entries(), LOOK_AT))
-    seconds, size, known, unknown = 0.0, 0, 0, 0
-    for stage in stages:
-        found = history.get(_name(stage.label)) or history.get(f"{stage.kind} {stage.component}")
-        if found is None:
-            unknown += 1
-            continue
-        known += 1
-        seconds += median(entry.seconds for entry in found)
-        size += int(median(entry.bytes for entry in found))
-    return Estimate(seconds, size, known, unknown)
+
+    def cost(stage: Stage) -> Cost | None:
+        like = history.get(_name(stage.label)) or history.get(f"{stage.kind} {stage.component}")
+        return _median(like) if like else None
+
+    return {stage.key: cost(stage) for stage in stages}
 
 
-def _history(entries: Iterable[Entry]) -> Mapping[str, list[Entry]]:
-    history: dict[str, list[Entry]] = {}
+def _median(costs: Sequence[Cost]) -> Cost:
+    starts = [cost.start for cost in costs if cost.start is not None]
+    return Cost(
+        seconds=median(cost.seconds for cost in costs),
+        bytes=int(median(cost.bytes for cost in costs)),
+        start=median(starts) if starts else None,
+    )
+
+
+def _history(entries: Iterable[Entry]) -> Mapping[str, list[Cost]]:
+    history: dict[str, list[Cost]] = {}
     for entry in entries:
-        history.setdefault(_name(str(entry.manifest["label"])), []).append(entry)
-        history.setdefault(f"{entry.manifest['kind']} {entry.manifest['component']}", []).append(entry)
+        if cost := _cost(entry):
+            history.setdefault(_name(str(entry.manifest["label"])), []).append(cost)
+            history.setdefault(f"{entry.manifest['kind']} {entry.manifest['component']}", []).append(cost)
     return history
+
+
+def _cost(entry: Entry) -> Cost | None:
+    """Of a stage merged from shards, what it would have taken as a whole; of a shard None, for it is not one."""
+    facts = entry.facts if entry.manifest["kind"] == "predict" else {}
+    if "shard" in facts:
+        return None
+    if shards := facts.get("shards"):
+        start = shards["start_seconds"] / shards["count"]
+        return Cost(entry.seconds - start * (shards["count"] - 1), entry.bytes, start)
+    return Cost(entry.seconds, entry.bytes, facts.get("start_seconds"))
 
 
 def _name(label: str) -> str:

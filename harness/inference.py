@@ -80,12 +80,19 @@ class Answerer:
         batch_size: int,
         layers: Sequence[int],
         progress: Callable[[int, int], None] | None = None,
+        shard: tuple[int, int] = (0, 1),
     ) -> tuple[list[Any], dict[int, list[np.ndarray]]]:
-        """The same, and the hidden states of the units of each window by layer, [U, H] each."""
+        """The same, and the hidden states of the units of each window by layer, [U, H] each.
+
+        `shard`: number i of n, from 0; it answers every n-th batch, and has None for windows of the others.
+        """
         said: list[Any] = [None] * len(windows)
         states: dict[int, list[Any]] = {layer: [None] * len(windows) for layer in layers}
-        done = 0
-        for batch in sorted_batches(np.array([window.length for window in windows]), batch_size, TOKENS):
+        number, count = shard
+        lengths = np.array([window.length for window in windows])
+        batches = sorted_batches(lengths, batch_size, TOKENS)[number::count]
+        done, total = 0, sum(map(len, batches))
+        for batch in batches:
             mates = [windows[i] for i in batch]
             outputs = self._outputs(self.collate(mates), layers)
             for row, (i, output) in enumerate(zip(batch, self.read(mates, outputs), strict=True)):
@@ -94,7 +101,7 @@ class Answerer:
                     found[i] = self.rules.units(outputs[f"states.{layer}"][row : row + 1], [windows[i]], np.asarray)
             done += len(batch)
             if progress:
-                progress(done, len(windows))
+                progress(done, total)
         return said, states
 
     def _outputs(self, arrays: Arrays, layers: Sequence[int]) -> Arrays:

@@ -42,8 +42,9 @@ class Entry:
 
     @property
     def seconds(self) -> float:
-        """Wall time of the stage, in seconds."""
-        return float(self.manifest["seconds"])
+        """Wall time of the stage, in seconds; of one that was merged from shards, with what they took."""
+        merged = self.facts.get("shards") if self.manifest["kind"] == "predict" else None
+        return float(self.manifest["seconds"]) + (float(merged["seconds"]) if merged else 0.0)
 
     @property
     def bytes(self) -> int:

@@ -91,8 +91,8 @@ def read_amount(text: str) -> Amount:
 
 
 def predictions(store: Store) -> list[Entry]:
-    """Every predict entry, by what it is about."""
-    found = [entry for entry in store.entries() if entry.manifest["kind"] == "predict"]
+    """Every predict entry, by what it is about; shards are checked with what they were merged into."""
+    found = [e for e in store.entries() if e.manifest["kind"] == "predict" and "shard" not in e.facts]
     return sorted(found, key=lambda entry: (str(entry.manifest["label"]), entry.key))
 
 

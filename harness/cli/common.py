@@ -130,6 +130,19 @@ def open_store() -> Store:
     return Store(Path(os.environ.get("HARNESS_STORE") or ".harness"))
 
 
+def cores() -> int:
+    """How many of this machine's a run may use."""
+    from harness.measuring.machine import detect
+
+    identity = detect().identity
+    return max(1, min(identity.logical_cores, int(identity.cpu_quota or identity.logical_cores)))
+
+
+def usual_workers() -> int:
+    """How many stages run at once on this machine where nobody says."""
+    return min(cores(), 4)
+
+
 def talk(text: str) -> None:
     """Say something to the person: on stderr, so that stdout stays data; third-party text cannot drive the terminal."""
     click.echo("\n".join(printable(line) for line in text.splitlines()), err=True)

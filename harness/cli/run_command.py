@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from harness.assets import Missing, fetch
+from harness.cli import shards as sharding
 from harness.cli.chosen import BUNDLED, Chosen, apart, choose
 from harness.cli.common import LIBRARIES, Opened, open_store, open_suite, suite_options, talk
 from harness.cli.display import counts
@@ -27,6 +28,7 @@ from harness.plan import Plan, Weights
 from harness.plugins import Registry
 from harness.records import SUFFIX, Records, RunFacts, make_records, read_records, with_earlier
 from harness.runner import Outcome
+from harness.sharding import gathered, with_shards
 from harness.specs import Reporter
 from harness.store import Store, write_atomic
 from harness.suite import Cell
@@ -42,6 +44,7 @@ Examples:
   harness run suites/quickstart.toml --only model=lstm*,compress=int8
   harness run suites/quickstart.toml --set "matrix.seed=[1,2,3]"
   harness run suites/quickstart.toml --rehearse
+  harness run suites/quickstart.toml --workers 4 --shards 4
   harness run suites/quickstart.toml --observe events=run.events.jsonl
   harness run suites/quickstart.toml --rehearse --executor inline=post_mortem=true
   harness run suites/quickstart.toml --executor dask --set executor.address=tcp://127.0.0.1:8786""",
@@ -49,6 +52,7 @@ Examples:
 @suite_options
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed stage.")
 @click.option("--workers", type=click.IntRange(1), help="Stages at once (default: one per core, at most 4).")
+@sharding.option
 @click.option(
     "--executor",
     metavar="NAME[=PARAMS]",
@@ -71,6 +75,7 @@ def command(
     weights: Weights,
     fail_fast: bool,
     workers: int | None,
+    shards: int | None,
     executor: str | None,
     observers: tuple[str, ...],
     reports: Path,
@@ -93,7 +98,7 @@ def command(
     probe(reports)
     talk(f"{opened.suite.name}: {len(plan.cells)} cells, {len(plan.stages)} stages; store {store.root}")
     with audience(who, opened, plan, store) as watching:
-        plan, outcomes = execute(opened, plan, store, where, workers, watching, fail_fast=fail_fast)
+        plan, outcomes = execute(opened, plan, store, where, workers, watching, fail_fast=fail_fast, shards=shards)
         seconds = time.monotonic() - clock
         facts = RunFacts(
             mode=opened.mode,
@@ -174,6 +179,7 @@ def execute(
     watching: Audience,
     *,
     fail_fast: bool,
+    shards: int | None = None,
 ) -> tuple[Plan, Mapping[str, Outcome]]:
     """Run the plan, watched.
 
@@ -186,7 +192,8 @@ def execute(
         early = stages.run(plan.inputs_only(), "inputs", watching)
         _refuse_bad_input(early)
         known = {key: outcome for key, outcome in early.items() if outcome.status == "failed"}
-        outcomes = stages.run(plan, "stages", watching, fail_fast=fail_fast, outcomes=known)
+        whole = _in_shards(plan, store, shards, lambda: stages.executor.capacity)
+        outcomes = gathered(whole, stages.run(whole, "stages", watching, fail_fast=fail_fast, outcomes=known))
         rest = _without_failures(plan, outcomes)
         if rest and not fail_fast:
             failed = frozenset(key for key, outcome in outcomes.items() if not _done(outcome))
@@ -195,6 +202,15 @@ def execute(
             plan = plan.merged(again)
         ran = {key: outcome for key, outcome in early.items() if outcome.status == "ok"}
         return plan, {**outcomes, **ran}
+
+
+def _in_shards(plan: Plan, store: Store, wished: int | None, capacity: Callable[[], int]) -> Plan:
+    """The plan as it runs. What stands in records is the plan without shards: whoever reads it needs none of them."""
+    divisions = sharding.divided(plan, store, wished, capacity)
+    sharding.note(divisions, store)
+    for line in sharding.lines(divisions):
+        talk(line)
+    return with_shards(plan, {one.stage.key: one.count for one in divisions})
 
 
 def _refuse_bad_input(outcomes: Mapping[str, Outcome]) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.cli.chosen import BUNDLED, Chosen
-from harness.cli.common import talk
+from harness.cli.common import cores, talk, usual_workers
 from harness.cli.display import make_display
 from harness.errors import PluginError, worded
 from harness.executors import Event, Executor
@@ -17,7 +17,6 @@ from harness.executors.guarded import Guarded
 from harness.executors.lazily import Lazily
 from harness.keys import Stage
 from harness.limits import Limits
-from harness.measuring.machine import detect
 from harness.observing import Audience
 from harness.plan import Plan
 from harness.plugins import Registry
@@ -31,14 +30,12 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 @contextmanager
 def started(registry: Registry, where: Chosen, store: Store, workers: int | None, limits: Limits) -> Iterator[Stages]:
     """The executor, made with this machine's cores as soon as a stage needs it; closed afterwards."""
-    identity = detect().identity
-    cores = max(1, min(identity.logical_cores, int(identity.cpu_quota or identity.logical_cores)))
-    capacity = workers or min(cores, 4)
+    capacity = workers or usual_workers()
     relay = _Relay()
     request = ExecutorRequest(
         store=store,
         capacity=capacity,
-        threads=max(1, cores // capacity),
+        threads=max(1, cores() // capacity),
         params=where.params(),
         limits=limits,
         progress=relay.progress,

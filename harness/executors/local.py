@@ -79,7 +79,7 @@ class LocalExecutor:
         idle = (w for w in self._workers if w.attempt is None and w.process.poll() is None)
         worker = next(idle, None) or self._start()
         log = self.store.logs / f"{stage.kind}-{stage.key[:16]}.log"
-        inputs = {ref.key: self._state(ref.key) for ref in stage.inputs.values()}
+        inputs = {key: self._state(key) for key in stage.needs}
         worker.attempt = _Attempt(stage, secrets.token_hex(8), time.monotonic(), log, inputs)
         job = {
             "stage": stage.as_json(),

@@ -603,14 +603,25 @@ class Worked(Part):
     threads: Count = _maybe(description="Threads of the worker.")
 
 
+class Shards(Part):
+    """What answered as several stages at once, whose results were merged."""
+
+    count: AtLeastOne = Field(description="How many.")
+    seconds: Amount = Field(description="Their wall times, summed, s.")
+    start_seconds: Amount = Field(description="Of these, until the first answer of each, s.")
+    cpu_seconds: Amount = Field(description="Their CPU times, summed, s.")
+
+
 class Predicted(Worked):
-    """Answering the test data."""
+    """Answering the test data. Of what was sharded, `seconds` holds those of the shards, too."""
 
     examples: AtLeastOne = _maybe(description="Examples answered.")
     batch: AtLeastOne = _maybe(description="Windows per batch at most.")
     cut: Count = Field(default=0, description="Examples of which a part was too long for any window.")
     tokens: Count = _maybe(description="Tokens of all windows, padding not counted.")
     windows: Count = _maybe(description="Windows that the examples became.")
+    start_seconds: Amount = _maybe(description="Wall time until the first answer: loading and encoding, s.")
+    shards: Shards = _maybe(description="The stages that answered, where it was more than one.")
 
     @model_validator(mode="after")
     def _of_examples(self) -> Predicted:

@@ -15,7 +15,7 @@ from harness.keys import Stage
 from harness.plugins import Registry
 from harness.specs import Facts, Task
 from harness.stages.checks import check_recorded, checked_facts
-from harness.store import Store
+from harness.store import Entry, Store
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Work:
     registry: Registry
     threads: int
     progress: Callable[[int, int, str], None] = field(default=lambda done, total, note: None)
+    shards: tuple[Entry, ...] = ()  # what the stage is to be merged from, in their order
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -103,7 +104,16 @@ def work_for(
     threads: int,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Work:
-    """Resolve a stage's inputs in the store."""
+    """Resolve a stage's inputs in the store. StageError for a shard that has gone."""
     inputs = {name: store.path(ref) for name, ref in stage.inputs.items()}
+    shards = tuple(_shard(store, key) for key in stage.options.get("shards", ()))
     scratch = store.scratch / stage.key
-    return Work(stage, inputs, out, scratch, registry, threads, progress or (lambda done, total, note: None))
+    return Work(stage, inputs, out, scratch, registry, threads, progress or (lambda done, total, note: None), shards)
+
+
+def _shard(store: Store, key: str) -> Entry:
+    found = store.entry(key)
+    if found is None:
+        msg = f"its shard {key[:12]} is no longer in the store: run again"
+        raise StageError(msg)
+    return found
