@@ -126,10 +126,13 @@ class DaskExecutor:
         for key, future in self._drained(timeout):
             attempt = self._attempts.get(key)
             if attempt and attempt.future is future:
-                events += self._heard(attempt, future)
+                events += self._ending(self._heard(attempt, future))
         if time.monotonic() - self._looked >= _LOOK_S:
             self._looked = time.monotonic()
             events += self._look()
+        return events
+
+    def _ending(self, events: list[Event]) -> list[Event]:
         for event in events:
             if event.kind != "progress":
                 self._attempts.pop(event.key)
@@ -207,7 +210,7 @@ class DaskExecutor:
         self._look_at_workers()
         events: list[Event] = []
         for attempt in self._next_attempts():
-            events += self._visible(attempt) if attempt.done else self._look_at(attempt)
+            events += self._ending(self._visible(attempt) if attempt.done else self._look_at(attempt))
         return events
 
     def _next_attempts(self) -> list[_Attempt]:
