@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.errors import AssetError, HarnessError, PluginError, StageError, SuiteError, choices, did_you_mean
     from harness.executors import Event, Executor, local_executor
     from harness.executors.fitness import Description, asked, asking, described, faults, homeless, misfit
+    from harness.executors.processes import Guard
     from harness.executors.remote import Job, Share, do_job, event_from_text
     from harness.executors.running import run_stage, stage_environment
     from harness.hookspecs import hookimpl
@@ -89,6 +90,7 @@ _REPORTS = (
     "Absent", "MainTable", "Marked", "Report", "csv_files", "json_files", "json_report", "main_table", "markdown_files",
     "plain_text",
 )  # fmt: skip
+_PROCESSES = ("Guard",)
 _REMOTE = ("Job", "Share", "do_job", "event_from_text")
 _RUNNING = ("run_stage", "stage_environment")
 _SHAPES = ("cut_linear",)
@@ -104,6 +106,7 @@ _MODULES = {
     **dict.fromkeys(_MACHINE, "measuring.machine"),
     **dict.fromkeys(_READING, "reading"),
     **dict.fromkeys(_REPORTS, "reports"),
+    **dict.fromkeys(_PROCESSES, "executors.processes"),
     **dict.fromkeys(_REMOTE, "executors.remote"),
     **dict.fromkeys(_RUNNING, "executors.running"),
     **dict.fromkeys(_SHAPES, "shapes"),
@@ -136,6 +139,7 @@ __all__ = [
     "ExecutorRequest",
     "ExecutorSpec",
     "Facts",
+    "Guard",
     "HarnessError",
     "Head",
     "Job",

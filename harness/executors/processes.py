@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -126,9 +127,11 @@ def _command(process: Any) -> str:
 
 
 class Guard:
-    """Ends what carries a mark once this process is gone, even if it is killed."""
+    """Ends what was started with its `environment`, and what that started, once this process is gone, even killed."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str = "") -> None:
+        mark = mark or secrets.token_hex(8)
+        self.environment = {MARK: mark}
         words = [sys.executable, "-I", "-S", str(guard.__file__), mark]
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(

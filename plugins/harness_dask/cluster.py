@@ -6,12 +6,16 @@ import contextlib
 import ipaddress
 import json
 import logging
+import os
 import socket
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import PluginError
+from harness import Guard, PluginError
 from harness_dask.plugin import DaskParams
 
 if TYPE_CHECKING:
@@ -22,40 +26,64 @@ _LARGEST = 2**20  # bytes of a scheduler file
 _OURS = {
     "distributed.scheduler.worker-ttl": "30s",
     "distributed.scheduler.allowed-failures": 0,  # the executor counts what was lost, and starts it again
-    "distributed.admin.tick.limit": "60s",
 }
+_ENDING_S = 5.0
 
 
 @dataclass
 class Cluster:
-    """A client of a scheduler. `own`: the cluster, where it was started here."""
+    """A client of a scheduler; `own`: what ends with it, where it was started here."""
 
     client: Client
-    own: LocalCluster | None = None
+    own: contextlib.ExitStack | None = None
 
     def close(self) -> None:
         """Leave it; end it, where it was started here."""
         with contextlib.suppress(Exception):  # the other side may be gone
             self.client.close(timeout=5)
         if self.own:
-            with contextlib.suppress(Exception):
-                self.own.close(timeout=10)
+            self.own.close()
 
 
 def start_here(workers: int) -> Cluster:
-    """Scheduler and workers on this machine, reachable from it alone."""
+    """A scheduler in this process and workers beside it, reachable from this machine alone; they end with it."""
     dask, distributed = _libraries()
     dask.config.set(_OURS)
-    own = distributed.LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        protocol="tcp",
-        dashboard_address=None,
-        memory_limit=0,  # stages have limits of their own, and run in other processes
-        silence_logs=logging.CRITICAL,
-    )
-    return Cluster(distributed.Client(own, set_as_default=False), own)
+    with contextlib.ExitStack() as stack:
+        scheduler = distributed.LocalCluster(
+            n_workers=0, host="127.0.0.1", protocol="tcp", dashboard_address=None, silence_logs=logging.CRITICAL
+        )
+        stack.callback(_closed, scheduler)
+        guard = Guard()
+        stack.callback(guard.close)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-dask-", ignore_cleanup_errors=True))
+        words = ["--nworkers", str(workers), "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]
+        words += ["--local-directory", folder, "--host", "127.0.0.1"]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "distributed.cli.dask_worker", scheduler.scheduler_address, *words],
+            env={**os.environ, **guard.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches the run alone
+        )
+        stack.callback(_ended, process)
+        client = distributed.Client(scheduler.scheduler_address, set_as_default=False, name="harness")
+        return Cluster(client, stack.pop_all())
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_ENDING_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _closed(scheduler: LocalCluster) -> None:
+    with contextlib.suppress(Exception):
+        scheduler.close(timeout=_ENDING_S)
 
 
 def connect(params: DaskParams, address: str) -> Cluster:

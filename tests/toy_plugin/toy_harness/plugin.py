@@ -14,9 +14,10 @@ from harness import (
 
 
 class ToyTaskParams(Params):
-    """Nothing but a size."""
+    """Nothing but a size, and how much work there is: rounds of an empty loop."""
 
     examples: int = 24
+    rounds: int = 0
 
 
 class ToyStudentParams(Params):

@@ -31,6 +31,8 @@ class ToyTask:
     def prepare(self, source, roles):
         ran("prepare")
         params = self.params
+        for _ in range(params.rounds):
+            pass
         rng = np.random.default_rng(0)
         texts = ["".join(rng.choice(["a", "b"], size=rng.integers(3, 9))) for _ in range(3 * params.examples)]
         examples = [
