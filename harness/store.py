@@ -161,8 +161,7 @@ class Store:
             manifest |= {"label": stage.label, "finished": when, "seconds": round(seconds, 3)}
             manifest |= {"files": files, "facts": dict(facts)}
             _write_json(staged / MANIFEST, sealed(manifest))
-            for folder in [staged, *(p for p in staged.rglob("*") if p.is_dir())]:
-                _sync(folder)
+            _sync_all(staged)
             target = self.folder(stage.key)
             target.parent.mkdir(parents=True, exist_ok=True)
             return self._rename(staged, target, stage.key)
@@ -233,13 +232,18 @@ def file_hash(path: Path) -> str:
 
 
 def _seal(path: Path) -> list[Any]:
-    _sync(path)
     return [path.stat().st_size, file_hash(path)]
 
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
-    _sync(path)
+
+
+def _sync_all(folder: Path) -> None:
+    """Files, then folders: only once all are written, so that a journalling file system commits once, not per file."""
+    inside = sorted(folder.rglob("*"), key=Path.is_dir)
+    for path in (*inside, folder):
+        _sync(path)
 
 
 def _sync(path: Path) -> None:
