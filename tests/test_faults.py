@@ -26,19 +26,19 @@ def test_a_run_killed_around_the_rename_of_a_commit_goes_on_to_the_same_results(
         key = next(entry.key[:12] for entry in one.store.entries() if entry.manifest["kind"] == "build")
     for point in kills.POINTS:
         if point.name in ("in the middle of the manifest", "after the rename"):
-            words = kills.fault_at(point, "worker", key=key)
+            words = kills.stage_fault(point, key)
             assert kills.killed_at(SMALL, words, wanted) == "", point.name
 
 
 def test_a_run_killed_in_the_middle_of_its_record_goes_on_to_the_same_results():
     wanted, _ = calm(SMALL)
-    words = kills.fault_at(kills.KEPT[1], "run", name=r"toys\.records\.jsonl")
+    words = kills.report_fault(kills.KEPT[1], 2)  # after the probe
     assert kills.killed_at(SMALL, words, wanted) == ""
 
 
 def test_trials_can_fail():
     wanted, _ = calm(SMALL)
-    nowhere = kills.fault_at(kills.POINTS[0], "worker", key="no such key")
+    nowhere = kills.stage_fault(kills.POINTS[0], "no such key")
     assert "the run never came there; it ended with 0" in kills.killed_at(SMALL, nowhere, wanted)
     with project(SMALL) as one:
         assert resumed(one, {**wanted, "entry of another run": {}}) == "entry of another run is missing"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.faults import kills
+from benchmarks.faults import disk, kills
 
-KINDS = (*kills.KINDS,)
+KINDS = (*kills.KINDS, *disk.KINDS)

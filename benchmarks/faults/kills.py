@@ -9,12 +9,13 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
 from benchmarks.faults import Kind, Trial
 from benchmarks.faults.planting import Fault
-from benchmarks.faults.project import Project, calm, last, project, resumed, suite
+from benchmarks.faults.project import Project, calm, project, resumed, suite
 
 EARLY = 0.4  # seconds: before that a run has done nothing yet
 
@@ -35,25 +36,35 @@ def _kill(one: Project, run: int, way: str) -> None:
 
 
 def _random(count: int) -> Iterator[Trial]:
-    text = suite()
+    return _at_random(suite(speed=False), count)
+
+
+def _measuring(count: int) -> Iterator[Trial]:
+    """Most of such a run's time is a measurement, whose processes stop each other by signals."""
+    return _at_random(suite(seconds=0.0), count)
+
+
+def _at_random(text: str, count: int) -> Iterator[Trial]:
     wanted, whole = calm(text)
-    rng = random.Random(count)
-    number = 0
+    rng, number = random.Random(count), 0
     while number < count:
-        way = WAYS[number % len(WAYS)]
-        after = rng.uniform(min(EARLY, whole / 2), whole)
+        way, after = WAYS[number % len(WAYS)], rng.uniform(min(EARLY, whole / 2), whole)
         with project(text) as one:
             run = one.start(*one.run_words())
             time.sleep(after)
-            if run.poll() is not None:
+            if run.poll() is not None:  # it was faster than this time
                 run.communicate()
-                continue  # it was faster than this time
+                whole = after
+                continue
             _kill(one, run.pid, way)
             run.communicate()
-            left = one.left()
-            problem = f"left running: {left[0]}" if left else resumed(one, wanted)
             number += 1
-            yield Trial(f"{way} after {after:.2f} s", problem)
+            yield Trial(f"{way} after {after:.2f} s", _ended(one, wanted))
+
+
+def _ended(one: Project, wanted: Mapping[str, Any]) -> str:
+    left = one.left()
+    return f"left running: {left[0]}" if left else resumed(one, wanted)
 
 
 def _with_children(count: int) -> Iterator[Trial]:
@@ -68,9 +79,7 @@ def _with_children(count: int) -> Iterator[Trial]:
                 time.sleep(0.02)
             _kill(one, run.pid, way)
             run.communicate()
-            left = one.left()
-            problem = f"left running: {left[0]}" if left else resumed(one, wanted)
-            yield Trial(f"{way}, with children", problem)
+            yield Trial(f"{way}, with children", _ended(one, wanted))
 
 
 def _words(process: psutil.Process) -> str:
@@ -110,12 +119,13 @@ POINTS = (
     Point("after the rename", "rename", "after", "^objects/../{key}[^/]*$"),
     Point("after the entry's folder was synced", "fsync", "after", "^objects/..$"),
 )
+TEMPORARY = r"^reports/\.[0-9a-f]+\.tmp$"
 KEPT = (
-    Point("before its temporary file", "open", "before", r"^reports/\.{name}\.\d+\.tmp$"),
-    Point("in the middle of its temporary file", "write", "half", r"^reports/\.{name}\.\d+\.tmp$"),
-    Point("after its temporary file was synced", "fsync", "after", r"^reports/\.{name}\.\d+\.tmp$"),
-    Point("before it is renamed", "rename", "before", r"^reports/{name}$"),
-    Point("after it was renamed", "rename", "after", r"^reports/{name}$"),
+    Point("before its temporary file", "open", "before", TEMPORARY),
+    Point("in the middle of its temporary file", "write", "half", TEMPORARY),
+    Point("after its temporary file was synced", "fsync", "after", TEMPORARY),
+    Point("before it is renamed", "rename", "before", "^reports/"),
+    Point("after it was renamed", "rename", "after", "^reports/"),
 )
 
 
@@ -123,35 +133,42 @@ def _points(count: int) -> Iterator[Trial]:
     text = suite(seconds=0.05)
     wanted, _ = calm(text)
     with project(text) as one:
-        one.run()
+        renames = Fault(
+            root=str(one.folder),
+            fired=str(one.folder / "fired"),
+            who="run",
+            nth=0,
+            operation="rename",
+            path="^reports/",
+        )
+        one.run(fault=renames)
         first: dict[str, str] = {}
         for entry in one.store.entries():
             first.setdefault(str(entry.manifest["kind"]), entry.key[:12])
-        reports = sorted(path.name for path in one.reports.iterdir())
-    stages = [
-        (f"{kind}: {p.name}", fault_at(p, "worker", key=key)) for kind, key in sorted(first.items()) for p in POINTS
-    ]
-    ends = [(f"{name}: {p.name}", fault_at(p, "run", name=name.replace(".", r"\."))) for name in reports for p in KEPT]
+    stages = [(f"{kind}: {p.name}", stage_fault(p, key)) for kind, key in sorted(first.items()) for p in POINTS]
+    files = list(enumerate(renames.listed, start=1))
+    ends = [(f"{name}: {p.name}", report_fault(p, number)) for number, name in files for p in KEPT]
     for what, words in [*stages, *ends][:count]:
         yield Trial(what, killed_at(text, words, wanted))
 
 
-def fault_at(point: Point, who: str, **names: str) -> dict[str, str]:
-    path = point.path
-    for name, value in names.items():
-        path = path.replace(f"{{{name}}}", value)
-    # The store has another root than the reports.
-    return {"operation": point.operation, "when": point.when, "path": path.replace("^", "^(.harness/)?", 1), "who": who}
+def stage_fault(point: Point, key: str) -> dict[str, Any]:
+    path = point.path.replace("{key}", key).replace("^", r"^\.harness/", 1)
+    return {"operation": point.operation, "when": point.when, "path": path, "who": "worker"}
 
 
-def killed_at(text: str, words: Mapping[str, str], wanted: Mapping[str, object]) -> str:
+def report_fault(point: Point, number: int) -> dict[str, Any]:
+    """At the file that is written as the `number`-th among the reports."""
+    return {"operation": point.operation, "when": point.when, "path": point.path, "who": "run", "nth": number}
+
+
+def killed_at(text: str, words: Mapping[str, Any], wanted: Mapping[str, object]) -> str:
     with project(text) as one:
-        fault = Fault(root=str(one.folder), fired=str(one.folder / "fired"), **words)  # type: ignore[arg-type]
+        fault = Fault(root=str(one.folder), fired=str(one.folder / "fired"), **words)
         said = one.run(fault=fault)
         if not fault.hit or said.code != -signal.SIGKILL:
-            return f"the run never came there; it ended with {said.code}: {last(said)}"
-        left = one.left()
-        return f"left running: {left[0]}" if left else resumed(one, wanted)
+            return f"the run never came there; it ended with {said.code}: {said.last}"
+        return _ended(one, wanted)
 
 
 KINDS = (
@@ -162,6 +179,7 @@ KINDS = (
         _random,
         500,
     ),
+    Kind("kills.measuring", "Likewise, mostly in the middle of a measurement", _measuring, 50),
     Kind(
         "kills.children",
         "`kill -9` of a run or its group while a plugin has processes of its own: the same, those included",

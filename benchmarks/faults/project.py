@@ -68,6 +68,11 @@ class Said:
     out: str
     err: str
 
+    @property
+    def last(self) -> str:
+        """The last line of what it told."""
+        return (self.err.strip().splitlines() or ["nothing"])[-1][:300]
+
 
 @dataclass(frozen=True)
 class Project:
@@ -151,6 +156,16 @@ class Project:
         told = {f"report, {part.partition(chr(10))[0]}": part.strip() for part in parts if part.startswith(STABLE)}
         return {**entries, **cells, **told}
 
+    def differs(self, wanted: Mapping[str, Any]) -> str:
+        """The first thing in which results differ from those of another run, or nothing."""
+        found = self.results()
+        for name in sorted({*found, *wanted}):
+            if name not in found or name not in wanted:
+                return f"{name} is {'missing' if name not in found else 'new'}"
+            if found[name] != wanted[name]:
+                return f"{name} differs"
+        return ""
+
     # ------------------------------------------------------------------------------------------------------- processes
 
     def processes(self) -> list[psutil.Process]:
@@ -190,16 +205,6 @@ def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _timeless(item) for name, item in value.items() if name not in TIMES}
     return [_timeless(item) for item in value] if isinstance(value, list) else value
-
-
-def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The first thing in which results differ, or nothing."""
-    for name in sorted({*found, *wanted}):
-        if name not in found or name not in wanted:
-            return f"{name} is {'missing' if name not in found else 'new'}"
-        if found[name] != wanted[name]:
-            return f"{name} differs"
-    return ""
 
 
 def _marked(process: psutil.Process, mark: str) -> bool:
@@ -251,14 +256,9 @@ def resumed(one: Project, wanted: Mapping[str, Any]) -> str:
         return f"torn: {torn[0]}"
     said = one.run()
     if said.code:
-        return f"the next run ended with {said.code}: {last(said)}"
+        return f"the next run ended with {said.code}: {said.last}"
     now = one.finished()
     again = sorted(key for key, state in kept.items() if now.get(key) != state)
     if again:
         return f"{len(again)} finished stages ran again"
-    return difference(one.results(), wanted)
-
-
-def last(said: Said) -> str:
-    """The last line of what it told."""
-    return (said.err.strip().splitlines() or ["nothing"])[-1][:300]
+    return one.differs(wanted)
