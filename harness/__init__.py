@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.assets import lies_in
     from harness.claims import AtWork, Claims
     from harness.errors import AssetError, HarnessError, PluginError, StageError, SuiteError, choices, did_you_mean
     from harness.executors import Event, Executor, local_executor
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_ASSETS = ("lies_in",)
 _ERRORS = ("AssetError", "HarnessError", "PluginError", "StageError", "SuiteError", "choices", "did_you_mean")
 _CLAIMS = ("AtWork", "Claims")
 _EXECUTORS = ("Event", "Executor", "local_executor")
@@ -97,6 +99,7 @@ _SHAPES = ("cut_linear",)
 _TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
 _WEIGHTS = ("all_tensors", "empty_model", "fill_model", "load_pretrained", "parameter_facts", "save_pretrained")
 _MODULES = {
+    **dict.fromkeys(_ASSETS, "assets"),
     **dict.fromkeys(_ERRORS, "errors"),
     **dict.fromkeys(_CLAIMS, "claims"),
     **dict.fromkeys(_EXECUTORS, "executors"),
@@ -194,6 +197,7 @@ __all__ = [
     "hookimpl",
     "json_files",
     "json_report",
+    "lies_in",
     "load_pretrained",
     "local_executor",
     "main_table",

@@ -171,15 +171,41 @@ def _asset(path: Path, origin: str, suffixes: frozenset[str]) -> Asset | Missing
     elif path.is_file():
         root, files = path.parent, [path.name]
     else:
-        root, files = path, sorted(str(p.relative_to(path)) for p in path.rglob("*") if _wanted(p, path, suffixes))
+        found = list(path.rglob("*"))
+        if suffixes is MODEL_SUFFIXES:
+            _check_own(path, found)
+        root, files = path, sorted(str(p.relative_to(path)) for p in found if _wanted(p, path, suffixes))
     if not files:
         return Missing(f"any file of a known kind in '{path}'", (f"put one of {sorted(suffixes)} there",))
     return Asset(origin, root, tuple(files), fingerprint(root, files), path)
 
 
+def _check_own(root: Path, found: Sequence[Path]) -> None:
+    """AssetError where what looks like a model's file is none of its folder: libraries open it by its name alone."""
+    for path in found:
+        folder = path.is_dir() and not path.is_symlink()
+        if path.suffix in MODEL_SUFFIXES and not folder and not _hidden(path, root) and not lies_in(root, path):
+            what = "a link that leads out of it, or nowhere" if path.is_symlink() else "no regular file"
+            msg = f"{path}: a file of a checkpoint lies in its folder, and this is {what}. Put the file itself there"
+            raise AssetError(msg)
+
+
+def lies_in(folder: Path, file: Path) -> bool:
+    """Is it a regular file below the folder? In a hub cache `snapshots/<commit>/` links to `blobs/` beside it."""
+    try:
+        root, found = folder.resolve(), file.resolve(strict=True)
+        cache = [root.parent.parent / "blobs"] if root.parent.name == "snapshots" else []
+        return found.is_file() and any(found.is_relative_to(place) for place in (root, *cache))
+    except (OSError, RuntimeError, ValueError):  # nothing there; links in a circle; a name that cannot be one
+        return False
+
+
 def _wanted(path: Path, root: Path, suffixes: frozenset[str]) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.is_file() and path.suffix in suffixes and not hidden
+    return path.is_file() and path.suffix in suffixes and not _hidden(path, root)
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def fingerprint(root: Path, files: Sequence[str]) -> str:

@@ -287,12 +287,25 @@ def read_tokenizer(path: Path, lowercase: bool = True) -> Tokenizer:
         msg = f"{path}: no tokenizer there; a folder with tokenizer.json or vocab.txt, or such a file, is needed"
         raise AssetError(msg)
     try:
-        return Tokenizer.from_file(str(file)) if file.suffix == ".json" else _from_vocab(file, lowercase)
+        tokenizer = Tokenizer.from_file(str(file)) if file.suffix == ".json" else _from_vocab(file, lowercase)
+        tokenizer.encode("a b? ☃")  # what is wrong with its parts is said when they first meet a text
+        _check_ids(tokenizer)
+        return tokenizer
     except AssetError:
         raise
-    except Exception as error:  # tokenizers raises bare Exception
+    except BaseException as error:  # tokenizers raises bare Exception, and PanicException, which is none
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         msg = f"{file}: not a tokenizer ({error})"
         raise AssetError(msg) from error
+
+
+def _check_ids(tokenizer: Tokenizer) -> None:
+    """ValueError where tokens share an id: a tokenizer is stored by ids, and would come back as another one."""
+    ids = Counter(tokenizer.get_vocab(with_added_tokens=False).values())
+    if shared := [at for at, tokens in ids.items() if tokens > 1]:
+        msg = f"{ids[shared[0]]} tokens have the id {shared[0]}"
+        raise ValueError(msg)
 
 
 def _from_vocab(file: Path, lowercase: bool) -> Tokenizer:

@@ -66,8 +66,8 @@ def load_pretrained(auto: Any, folder: Path, **options: Any) -> tuple[PreTrained
             model, info = _unequal(auto, folder, options.get("config"), local).from_pretrained(
                 folder, **safe, output_loading_info=True, ignore_mismatched_sizes=True, **options
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        msg = f"{folder}: not a checkpoint that can be loaded ({error})"
+    except Exception as error:  # whatever a stranger's files make transformers and safetensors stumble over
+        msg = f"{folder}: not a checkpoint that can be loaded ({type(error).__name__}: {error})"
         raise AssetError(msg) from error
     missing = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
     return model, {"missing": sorted(missing), "unexpected": sorted(info["unexpected_keys"])}

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.faults import disk, kills
+from benchmarks.faults import disk, hostile, kills
 
-KINDS = (*kills.KINDS, *disk.KINDS)
+KINDS = (*kills.KINDS, *disk.KINDS, *hostile.KINDS)

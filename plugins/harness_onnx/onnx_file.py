@@ -9,9 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 import onnx
-from tokenizers import Tokenizer
 
-from harness import BuildRequest, Facts, Head, StageError, choices
+from harness import AssetError, BuildRequest, Facts, Head, StageError, choices, read_tokenizer
 from harness_onnx.encoder import SETTINGS, TOKENIZER
 from harness_onnx.graph import bytes_by_kind, operators, parameter_counts, save
 from harness_onnx.runtime import MODEL, OnnxSession
@@ -105,10 +104,11 @@ def label_order(request: BuildRequest, folder: Path) -> tuple[list[int], str]:
 
 def _config_labels(folder: Path) -> list[str] | None:
     """`id2label` of a config.json beside the model, in the order of ids; None where there is no such thing."""
+    file = folder / "config.json"
     try:
-        table = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
+        table = json.loads(file.read_text(encoding="utf-8") if file.is_file() else "{}")["id2label"]
         return [str(table[str(index)]) for index in range(len(table))]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -127,8 +127,8 @@ def write_tokenizer(folder: Path, out: Path, inputs: Sequence[str]) -> dict[str,
     """Copy tokenizer.json after loading it; returns the padding value of each array."""
     source = folder / TOKENIZER
     try:
-        tokenizer = Tokenizer.from_file(str(source))
-    except Exception as error:  # tokenizers raises plain Exception
+        tokenizer = read_tokenizer(source)
+    except AssetError as error:
         msg = f"{source}: cannot be read ({error}). An ONNX file needs its {TOKENIZER} beside it."
         raise StageError(msg) from error
     (out / TOKENIZER).write_bytes(source.read_bytes())

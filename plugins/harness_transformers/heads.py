@@ -60,7 +60,7 @@ def own_order(config: PreTrainedConfig, request: BuildRequest) -> list[int] | No
     A span head has always the same two columns.
     """
     wanted = label_names(request)
-    if not any(name.endswith(_CLASSES[request.head]) for name in config.architectures or ()):
+    if not any(str(name).endswith(_CLASSES[request.head]) for name in config.architectures or ()):
         return None
     if request.head == "span":
         return list(range(len(wanted)))

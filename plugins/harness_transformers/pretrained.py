@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from harness import AssetError, BuildRequest, Facts, choices, load_pretrained
-from harness_transformers.checkpoints import check_weights, read_config
+from harness_transformers.checkpoints import check_weights, read_config, weight_bytes
 from harness_transformers.heads import auto, body_prefix, label_names, own_order, told
 
 _SHOWN = 10  # labels in a message
@@ -26,8 +27,10 @@ def from_checkpoint(request: BuildRequest, folder: Path) -> tuple[PreTrainedMode
     order = own_order(config, request)
     config = told(config, request)
     if request.random_weights:
+        _check_size(config, request, folder, psutil.virtual_memory().total // 4, "this machine has memory for")
         return auto(request.head).from_config(config), {"weights": "random"}
     check_weights(folder)
+    _check_size(config, request, folder, weight_bytes(folder), "its weights are at most")
     model, names = load_pretrained(auto(request.head), folder, config=config)
     missing = names["missing"]
     _check_body(model, missing, folder)
@@ -63,10 +66,30 @@ def load_config(folder: Path) -> PreTrainedConfig:
     written = read_config(folder)
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{folder}/config.json: model_type '{written['model_type']}' cannot be loaded ({error})"
+    except Exception as error:  # classes of configs check their values each in its own way
+        what = f"{type(error).__name__}: {error}"
+        msg = f"{folder}/config.json: model_type '{written['model_type']}' cannot be loaded ({what})"
         raise AssetError(msg) from error
     return config
+
+
+def _check_size(config: PreTrainedConfig, request: BuildRequest, folder: Path, most: int, why: str) -> None:
+    """AssetError where the config describes an encoder of more than `most` parameters: building it would need memory.
+
+    It is built without any; one that cannot be built, or cannot answer, is an AssetError too.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            model = auto(request.head).from_config(config)
+            found = sum(parameter.numel() for parameter in getattr(model, model.base_model_prefix).parameters())
+            if found <= most:
+                model.eval()(input_ids=torch.zeros((1, 1), dtype=torch.long))
+    except Exception as error:  # whatever a model stumbles over that was never meant to be
+        msg = f"{folder}/config.json: no model can be built from it ({type(error).__name__}: {error})"
+        raise AssetError(msg) from error
+    if found > most:
+        msg = f"{folder}/config.json: an encoder of {found:,} parameters, and {why} {most:,}; get both from one place"
+        raise AssetError(msg)
 
 
 def _reorder(model: PreTrainedModel, order: list[int]) -> None:
