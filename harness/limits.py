@@ -1,4 +1,4 @@
-"""What a stage may take: time and memory."""
+"""What a stage may take: time, memory and disk."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ class Limits:
     written: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, kind: str, what: str) -> Limit | None:
-        """The kind's own figure, else that of all kinds; None: no limit. `what`: "minutes" or "memory_mib"."""
+        """Its own figure, else that of all kinds; None: no limit. `what`: "minutes", "memory_mib", "disk_mib"."""
         key = next((key for key in (f"{kind}.{what}", what) if key in self.written), None)
         return Limit(self.written[key], f"limits.{key}") if key else None

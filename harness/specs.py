@@ -186,6 +186,7 @@ class ExecutorSpec(Spec):
     kind: ClassVar[str] = "executor"
 
     interactive: bool = False  # stages may talk to the person at this terminal: nothing is drawn over what they say
+    keeps_limits: bool = False  # stops stages that are over the suite's [limits]; of others a run says that none does
 
     def make(self, request: ExecutorRequest) -> Executor:
         """Import the factory and start the executor."""

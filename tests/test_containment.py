@@ -35,6 +35,8 @@ CASES = {
     "hanging": r"stopped after 0\.1 min \(limits\.compress\.minutes = 0\.1\); raise it, as with --set limits\.compress",
     "hoarding": r"stopped at \d+ MiB of memory \(limits\.memory_mib = 400\); raise it.*'toy-harness/toy-hostile'",
     "hoarding_in_a_child": r"stopped at \d+ MiB of memory \(limits\.memory_mib = 400\)",
+    "filling": r"stopped at [1-9]\d\d+ MiB on disk \(limits\.compress\.disk_mib = 99\); raise it.*toy-hostile' what it writes",
+    "filling_elsewhere": r"stopped at [1-9]\d\d+ MiB on disk \(limits\.compress\.disk_mib = 99\)",
     "printing": None,
     "flooding": r"'toy-harness/toy-hostile' printed more than 64 MiB and was stopped",
     "child": r"'toy-harness/toy-hostile' left processes running: sleep 613; end them",
@@ -61,7 +63,7 @@ CASES = {
     "forging": r"'toy-harness/toy-hostile' wrote into the harness's own channel",
     "asking": r"EOFError",
 }
-LIMITS = "[limits]\nmemory_mib = 400\ncompress = { minutes = 0.1 }\n"
+LIMITS = "[limits]\nmemory_mib = 400\ncompress = { minutes = 0.1, disk_mib = 99 }\n"
 
 
 def hostile(cases) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,12 @@ import pytest
 import suite_helpers as helpers
 from conftest import TOY
 
+from harness.executors import written
 from harness.executors.local import LocalExecutor
 from harness.executors.processes import held_mib
-from harness.executors.stops import over_limit
+from harness.executors.running import run_stage
+from harness.executors.stops import over_limit, trim
+from harness.executors.written import written_mib
 from harness.keys import Stage
 from harness.limits import Limits
 from harness.store import Store
@@ -76,6 +81,90 @@ def test_a_limit_says_its_key_and_what_to_do():
     assert over_limit(stage("build"), Limits({"memory_mib": 10**6}), 0, own) is None
 
 
+def test_a_stage_says_how_much_it_has_on_disk():
+    limits = Limits({"disk_mib": 1000, "train.disk_mib": 2000})
+    said = over_limit(stage("build"), limits, 0, None, 1234.4)
+    assert said.startswith("stopped at 1,234 MiB on disk (limits.disk_mib = 1000); raise it, as with --set limits.disk")
+    assert over_limit(stage("train"), limits, 0, None, 1234.4) is None
+    assert "what was trained is kept" in over_limit(stage("train"), limits, 0, None, 2001)
+
+
+def test_what_is_written_is_what_it_takes_on_disk(tmp_path):
+    """Holes take nothing, a second name nothing more, a link nothing of what it points to, wherever it lies."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one / "deep" / "er", two, tmp_path / "foreign"):
+        folder.mkdir(parents=True)
+    (one / "deep" / "er" / "model").write_bytes(os.urandom(3 << 20))
+    (two / "temporary").write_bytes(os.urandom(2 << 20))
+    (two / "again").hardlink_to(one / "deep" / "er" / "model")
+    (tmp_path / "foreign" / "data").write_bytes(os.urandom(8 << 20))
+    (one / "link").symlink_to(tmp_path / "foreign")
+    (one / "file").symlink_to(tmp_path / "foreign" / "data")
+    with (one / "holes").open("wb") as file:
+        file.truncate(1 << 30)
+    assert written_mib([one, two, tmp_path / "gone"]) == pytest.approx(5, abs=0.2)
+    os.mkfifo(one / "pipe")
+    assert written_mib([one, two]) == pytest.approx(5, abs=0.2)
+
+
+def test_looking_is_rare_unless_the_disk_fills(tmp_path, monkeypatch):
+    clock, free, looked = [100.0], [5000.0], []
+    monkeypatch.setattr(written.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(written, "_free_mib", lambda disk: free[0])
+    monkeypatch.setattr(written, "written_mib", lambda folders: looked.append(clock[0]) or 7.0)
+    scales = written.Scales(limit_mib=1000)
+    assert scales.weigh([], tmp_path) == 7.0
+    for now, left in ((100.2, 5000), (101.9, 4751), (102.0, 4751), (102.2, 4400), (102.4, 4300), (104.3, 4000)):
+        clock[0], free[0] = now, left
+        scales.weigh([], tmp_path)
+    assert looked == [100.0, 102.0, 102.2, 104.3]
+
+
+def test_a_look_that_takes_long_is_not_repeated_soon(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(written.time, "monotonic", lambda: clock[0])
+
+    def slow(folders):
+        clock[0] += 1.0
+        return 1.0
+
+    monkeypatch.setattr(written, "written_mib", slow)
+    scales = written.Scales(limit_mib=1e9)
+    scales.weigh([], tmp_path)
+    clock[0] = 19.0
+    assert scales.weigh([], tmp_path) == 0.0
+    clock[0] = 21.0
+    assert scales.weigh([], tmp_path) == 1.0
+
+
+def test_an_executor_that_stops_nothing_says_so(project):
+    words = ("--only", "model=plain,seed=1", "--set", "limits.train.disk_mib=5")
+    said = project.harness("run", "toys.toml", "--executor", "inline", *words, "--set", "limits.minutes=5").err
+    assert re.search(
+        r"warning: executor inline.* stops no stage: limits\.minutes, limits\.train\.disk_mib have no effect\. Use",
+        said,
+    )
+    assert "have no effect" not in project.harness("run", "toys.toml", *words).err
+
+
+def test_logs_are_cut_where_they_stand(tmp_path):
+    """Whoever has one open to append goes on at its end."""
+    log = tmp_path / "workers.log"
+    with log.open("ab") as file:
+        file.write(b"begin " + bytes(4 << 20) + b" end")
+        file.flush()
+        trim(log)
+        file.write(b", and more")
+    found = log.read_bytes()
+    assert found.startswith(b"begin ")
+    assert found.endswith(b" end, and more")
+    assert "2,097,162 bytes left out" in found.decode()
+    assert len(found) < 3 << 20
+    trim(log)
+    assert log.read_bytes() == found
+    trim(tmp_path / "none")
+
+
 def test_memory_is_what_processes_hold_not_what_they_have_mapped(tmp_path):
     before = held_mib(os.getpid())
     big = tmp_path / "big"
@@ -126,3 +215,12 @@ def test_what_was_trained_is_kept_and_the_staged_result_is_not(store):
     assert (store.scratch / hopeless.key / "state").exists()
     assert list(store.staging.iterdir()) == []
     assert store.entry(hopeless.key) is None
+
+
+def test_a_disk_that_is_too_full_for_a_traceback_is_still_the_reason(store):
+    def full(error: Exception) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    event = run_stage(stage("prepare"), store, 1, surprised=full)  # without the options that it needs
+    assert event.kind == "failed"
+    assert event.reason.startswith("KeyError: ")

@@ -42,6 +42,9 @@ def started(registry: Registry, where: Chosen, store: Store, workers: int | None
         say=talk,
     )
     spec = registry.executor(where.entry.full_name)
+    if limits.written and not spec.keeps_limits:
+        keys = ", ".join(f"limits.{key}" for key in limits.written)
+        talk(f"warning: executor {where.title} stops no stage: {keys} have no effect. Use --executor local")
 
     def make() -> Executor:
         made = _made(spec, request, where.title)

@@ -27,6 +27,7 @@ from harness.executors.inputs import State, difference, state_of
 from harness.executors.processes import Guard, end, end_marked
 from harness.executors.running import stage_environment
 from harness.executors.stops import SHOW, SHOW_S, ended, over_limit, over_log, trim
+from harness.executors.written import Scales
 from harness.keys import Stage
 from harness.limits import Limits
 from harness.store import Store
@@ -47,6 +48,7 @@ class _Attempt:
     started: float  # monotonic, seconds
     log: Path
     inputs: Mapping[str, State]  # of the entries that it reads
+    scales: Scales | None  # where what it writes is limited
 
 
 @dataclass
@@ -56,7 +58,7 @@ class _Worker:
     place: Path
     attempt: _Attempt | None = None
     buffer: bytes = b""
-    looked: float = 0.0  # when its memory was last looked at
+    looked: float = 0.0  # when what it takes was last looked at
 
 
 @dataclass
@@ -80,7 +82,9 @@ class LocalExecutor:
         worker = next(idle, None) or self._start()
         log = self.store.logs / f"{stage.kind}-{stage.key[:16]}.log"
         inputs = {key: self._state(key) for key in stage.needs}
-        worker.attempt = _Attempt(stage, secrets.token_hex(8), time.monotonic(), log, inputs)
+        disk = self.limits.of(stage.kind, "disk_mib")
+        scales = Scales(disk.value) if disk else None
+        worker.attempt = _Attempt(stage, secrets.token_hex(8), time.monotonic(), log, inputs, scales)
         job = {
             "stage": stage.as_json(),
             "store": str(self.store.root.absolute()),
@@ -123,7 +127,8 @@ class LocalExecutor:
 
     def _open_log(self) -> Any:
         self.store.logs.mkdir(parents=True, exist_ok=True)
-        return (self.store.logs / "workers.log").open("ab")
+        trim(log := self.store.logs / "workers.log")
+        return log.open("ab")
 
     def _place(self) -> Path:
         """A folder for what workers leave lying about; removed with the worker."""
@@ -151,15 +156,23 @@ class LocalExecutor:
             stage, now = worker.attempt.stage, time.monotonic()
             look = now - worker.looked >= (2.0 if stage.exclusive else 0.2)  # a measurement is disturbed rarely
             worker.looked = now if look else worker.looked
-            pid = worker.process.pid if look else None
-            reason = over_limit(stage, self.limits, now - worker.attempt.started, pid) or over_log(
-                stage, worker.attempt.log
-            )
+            pid, written = (worker.process.pid, self._written(worker)) if look else (None, 0.0)
+            seconds = now - worker.attempt.started
+            reason = over_limit(stage, self.limits, seconds, pid, written) or over_log(stage, worker.attempt.log)
             if reason:
                 worker.process.send_signal(SHOW)
                 time.sleep(SHOW_S)
                 events.append(self._fail(worker, reason))
         return events
+
+    def _written(self, worker: _Worker) -> float:
+        """MiB on disk, where they are limited and it is time to look."""
+        attempt = worker.attempt
+        if attempt is None or attempt.scales is None:
+            return 0.0
+        staged = self.store.staging.glob(f"*-{worker.mark}-*")
+        folders = [worker.place, self.store.scratch / attempt.stage.key, *staged]
+        return attempt.scales.weigh(folders, self.store.root)
 
     def _hear(self, worker: _Worker) -> list[Event]:
         assert worker.process.stdout is not None  # noqa: S101 - as above

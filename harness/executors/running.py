@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -55,7 +56,8 @@ def run_stage(
     except SystemExit as error:
         return Event(kind="failed", key=stage.key, reason=f"it called sys.exit(){_where(error, known)}: raise instead")
     except Exception as error:
-        surprised(error)
+        with contextlib.suppress(OSError):  # the disk may be full, and that be the error
+            surprised(error)
         return Event(kind="failed", key=stage.key, reason=_reason(error, known))
     return Event(kind="done", key=stage.key, seconds=seconds)
 

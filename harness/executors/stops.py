@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -19,7 +20,7 @@ _TAIL = 4096
 _FATAL = "Fatal Python error"
 
 
-def over_limit(stage: Stage, limits: Limits, seconds: float, pid: int | None) -> str | None:
+def over_limit(stage: Stage, limits: Limits, seconds: float, pid: int | None, written_mib: float = 0.0) -> str | None:
     """Which limit the stage is over, None: none. `pid` None: memory is not looked at this time."""
     minutes = limits.of(stage.kind, "minutes")
     if minutes and seconds > 60 * minutes.value:
@@ -30,6 +31,10 @@ def over_limit(stage: Stage, limits: Limits, seconds: float, pid: int | None) ->
     if memory and held > memory.value:
         said = f"stopped at {held:.0f} MiB of memory ({memory.key} = {memory.value:g})"
         return f"{said}; {_advice(stage, memory.key, 'what it keeps')}"
+    disk = limits.of(stage.kind, "disk_mib")
+    if disk and written_mib > disk.value:
+        said = f"stopped at {written_mib:,.0f} MiB on disk ({disk.key} = {disk.value:g})"
+        return f"{said}; {_advice(stage, disk.key, 'what it writes')}"
     return None
 
 
@@ -46,15 +51,16 @@ def over_log(stage: Stage, log: Path) -> str | None:
 
 
 def trim(log: Path) -> None:
-    """Keep the beginning and the end of a long log."""
-    if (size := _size(log)) <= 2 * LOG_KEPT:
+    """Keep the beginning and the end of a long log. It is cut where it stands: others may have it open, to append."""
+    if (size := _size(log)) <= 3 * LOG_KEPT:
         return
-    with log.open("rb") as file:
-        begin = file.read(LOG_KEPT)
+    left_out = f"\n… {size - 2 * LOG_KEPT:,} bytes left out …\n".encode()
+    with contextlib.suppress(OSError), log.open("r+b") as file:
         file.seek(size - LOG_KEPT)
         end = file.read(LOG_KEPT)
-    left_out = f"\n… {size - 2 * LOG_KEPT:,} bytes left out …\n"
-    log.write_bytes(begin + left_out.encode() + end)
+        file.seek(LOG_KEPT)
+        file.write(left_out + end)
+        file.truncate()
 
 
 def _size(path: Path) -> int:

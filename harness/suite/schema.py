@@ -210,10 +210,11 @@ class MeasureTable(Params):
 
 
 class LimitTable(Params):
-    """What one attempt at a stage may take: minutes by the clock, MiB of memory of all its processes together."""
+    """What one attempt at a stage may take: minutes by the clock, MiB of memory of all its processes, MiB on disk."""
 
     minutes: float | None = Field(default=None, gt=0)
     memory_mib: float | None = Field(default=None, gt=0)
+    disk_mib: float | None = Field(default=None, gt=0)
 
 
 class LimitsTable(LimitTable):

@@ -49,4 +49,5 @@ def harness_executors() -> Iterator[ExecutorSpec]:
         factory="harness_dask.executor:dask_executor",
         params=DaskParams,
         libraries=("distributed",),
+        keeps_limits=True,
     )

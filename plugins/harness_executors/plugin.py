@@ -23,6 +23,7 @@ def harness_executors() -> Iterator[ExecutorSpec]:
         summary="Worker processes on this machine: one that dies takes its stage along, never the run",
         version=1,
         factory="harness:local_executor",
+        keeps_limits=True,
     )
     yield ExecutorSpec(
         name="inline",

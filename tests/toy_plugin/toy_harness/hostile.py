@@ -59,6 +59,22 @@ def hoarding_in_a_child(request):
     subprocess.run([sys.executable, "-c", "a = bytearray(1 << 30)\nimport time\ntime.sleep(613)"], check=True)
 
 
+def _filling(path):
+    with path.open("wb") as file:
+        while True:
+            file.write(os.urandom(1 << 20) * 4)
+            file.flush()
+            time.sleep(0.02)
+
+
+def filling(request):
+    _filling(request.out / "weights.bin")
+
+
+def filling_elsewhere(request):
+    _filling(Path(tempfile.mkdtemp()) / "cache.bin")
+
+
 def printing(request):
     for _ in range(500):
         sys.stdout.write(NOISE)
