@@ -56,7 +56,7 @@ def divided(plan: Plan, store: Store, wished: int | None, capacity: Callable[[],
     else:
         begun = {stage.key: count for stage in asked if (count := _begun(stage, store))}
         counts = {**worthwhile(plan, found, capacity()), **begun}
-    return [Division(stage, counts[stage.key], found[stage.key]) for stage in asked if counts.get(stage.key, 1) > 1]
+    return [Division(stage, counts[stage.key], found.get(stage.key)) for stage in asked if counts.get(stage.key, 1) > 1]
 
 
 def note(divisions: Sequence[Division], store: Store) -> None:
