@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 from harness.keys import Stage
 from harness.store import Entry, Store
+from harness.training import STATE
 
 LOOK_AT = 2000  # entries; more would slow the plan down and say little
 
@@ -39,23 +42,57 @@ class Cost:
     start: float | None = None  # of the seconds, those before a predict stage's first answer; None: not known
 
 
+@dataclass
+class History:
+    """What stages took here, by the median of like ones: same label but for the seed, else same kind and component."""
+
+    _taken: dict[str, list[Cost]] = field(default_factory=dict)
+    _medians: dict[str, Cost] = field(default_factory=dict)  # until there is more to them
+
+    def add(self, entry: Entry) -> None:
+        """One more that was run."""
+        if (cost := _cost(entry)) is None:
+            return
+        for name in (_name(str(entry.manifest["label"])), f"{entry.manifest['kind']} {entry.manifest['component']}"):
+            self._taken.setdefault(name, []).append(cost)
+            self._medians.pop(name, None)
+
+    def of(self, stage: Stage) -> Cost | None:
+        """What a stage will take; None: no like was run here yet."""
+        names = (_name(stage.label), f"{stage.kind} {stage.component}")
+        return next((self._median(name) for name in names if name in self._taken), None)
+
+    def _median(self, name: str) -> Cost:
+        if name not in self._medians:
+            self._medians[name] = _median(self._taken[name])
+        return self._medians[name]
+
+
+def history(store: Store) -> History:
+    """Of the stages in a store."""
+    found = History()
+    for entry in itertools.islice(store.entries(), LOOK_AT):
+        found.add(entry)
+    return found
+
+
 def estimate(stages: Iterable[Stage], store: Store) -> Estimate:
     """The sums of `costs`."""
-    found = costs(stages, store).values()
+    return summed(costs(stages, store).values())
+
+
+def summed(costs: Iterable[Cost | None]) -> Estimate:
+    """The sums of those that are known."""
+    found = list(costs)
     known = [cost for cost in found if cost]
     seconds, size = sum(cost.seconds for cost in known), sum(cost.bytes for cost in known)
     return Estimate(seconds, size, len(known), len(found) - len(known))
 
 
 def costs(stages: Iterable[Stage], store: Store) -> dict[str, Cost | None]:
-    """By key, the median of like stages: same label but for the seed, else same kind and component; None: no like."""
-    history = _history(itertools.islice(store.entries(), LOOK_AT))
-
-    def cost(stage: Stage) -> Cost | None:
-        like = history.get(_name(stage.label)) or history.get(f"{stage.kind} {stage.component}")
-        return _median(like) if like else None
-
-    return {stage.key: cost(stage) for stage in stages}
+    """By key, what stages will take; None: no like was run here yet."""
+    known = history(store)
+    return {stage.key: known.of(stage) for stage in stages}
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
@@ -67,15 +104,6 @@ def _median(costs: Sequence[Cost]) -> Cost:
     )
 
 
-def _history(entries: Iterable[Entry]) -> Mapping[str, list[Cost]]:
-    history: dict[str, list[Cost]] = {}
-    for entry in entries:
-        if cost := _cost(entry):
-            history.setdefault(_name(str(entry.manifest["label"])), []).append(cost)
-            history.setdefault(f"{entry.manifest['kind']} {entry.manifest['component']}", []).append(cost)
-    return history
-
-
 def _cost(entry: Entry) -> Cost | None:
     """Of a stage merged from shards, what it would have taken as a whole; of a shard None, for it is not one."""
     facts = entry.facts if entry.manifest["kind"] == "predict" else {}
@@ -84,7 +112,28 @@ def _cost(entry: Entry) -> Cost | None:
     if shards := facts.get("shards"):
         start = shards["start_seconds"] / shards["count"]
         return Cost(entry.seconds - start * (shards["count"] - 1), entry.bytes, start)
-    return Cost(entry.seconds, entry.bytes, facts.get("start_seconds"))
+    return Cost(_seconds(entry), entry.bytes, facts.get("start_seconds"))
+
+
+def _seconds(entry: Entry) -> float:
+    """Of a training all processes that worked on it: it may have been stopped and gone on."""
+    epochs = entry.facts.get("epochs", ()) if entry.manifest["kind"] == "train" else ()
+    return max(entry.seconds, sum(float(epoch["seconds"]) for epoch in epochs))
+
+
+def trained(stage: Stage, store: Store) -> float:
+    """Seconds of work that a training which was stopped has behind it; 0 where none is kept."""
+    from safetensors import SafetensorError, safe_open
+
+    state = Path(store.scratch, stage.key, STATE)
+    if stage.kind != "train" or not state.exists():
+        return 0.0
+    try:
+        with safe_open(state, framework="np") as opened:
+            notes = json.loads(opened.metadata()["notes"])
+        return float(notes["epoch_seconds"]) + sum(float(epoch["seconds"]) for epoch in notes["epochs"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):  # it starts over
+        return 0.0
 
 
 def _name(label: str) -> str:
@@ -99,3 +148,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def rough(seconds: float) -> str:
+    """`45 s`, `25 min`, `2 h 5 min`, `6 h`: for what is only guessed."""
+    if seconds < 89.5:
+        return f"{max(seconds, 1):.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return " ".join([*([f"{hours} h"] if hours else []), *([f"{minutes} min"] if minutes or not hours else [])])

@@ -37,6 +37,10 @@ Observe = Callable[[str, Stage, Event | Outcome], None]
 Gate = Callable[[Stage, bool], str | None]
 
 
+def open_to_all(stage: Stage, running: bool) -> None:
+    """A gate that every stage may pass."""
+
+
 @dataclass
 class Runner:
     """One run of one plan. `observe` must not raise; plugins that watch are told by way of `harness.observing`."""
@@ -47,7 +51,7 @@ class Runner:
     observe: Observe = field(default=lambda what, stage, event: None)
     fail_fast: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    gate: Gate = field(default=lambda stage, running: None)
+    gate: Gate = open_to_all
     _running: dict[str, Claim] = field(default_factory=dict)
     _elsewhere: bool = False  # does another run have what could start now?
     _told: set[str] = field(default_factory=set)  # stages whose holders elsewhere were named

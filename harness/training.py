@@ -8,6 +8,8 @@ from pydantic import Field
 
 from harness.specs import Params
 
+STATE = "state.safetensors"  # in a training's scratch folder: what it goes on from after it was stopped
+
 
 class TrainParams(Params):
     """Options of the loop. Any of them can be bound to an axis of the matrix as `train.<name>`."""

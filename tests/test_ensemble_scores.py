@@ -388,8 +388,8 @@ def test_why_there_is_no_score_is_said(folder, tmp_path, capsys):
 
     opened = SimpleNamespace(suite=SimpleNamespace(measure=SimpleNamespace(speed=None)))
     cells = [
-        {"status": "ok", "reason": "", "unmeasured": "", **found},
-        {"status": "ok", "unmeasured": "", "ensemble": None},
+        {"cell": "model=pupil", "status": "ok", "reason": "", "unmeasured": "", **found},
+        {"cell": "model=big", "status": "ok", "unmeasured": "", "ensemble": None},
     ]
     assert say_problems(opened, SimpleNamespace(cells=cells), outcomes) == 1
     assert "teachers not scored together  1 cell: predict big + large on test: out of memory" in capsys.readouterr().err

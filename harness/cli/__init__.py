@@ -36,7 +36,8 @@ Examples:
 
 \b
 Exit codes: 0 all done, 1 some cell failed, 2 wrong usage or suite,
-3 internal error, 5 nothing selected, 130 interrupted."""
+3 internal error, 4 the budget was too short for all, 5 nothing selected,
+130 interrupted."""
 
 
 class Lazy(click.Group):

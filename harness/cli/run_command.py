@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
 import sys
@@ -15,11 +17,14 @@ from typing import Any
 import click
 
 from harness.assets import Missing, fetch
+from harness.budget import read_budget
 from harness.cli import shards as sharding
+from harness.cli.budgeted import Bought, Within, keeper
 from harness.cli.chosen import BUNDLED, Chosen, apart, choose
 from harness.cli.common import LIBRARIES, Opened, open_store, open_suite, suite_options, talk
 from harness.cli.display import counts
 from harness.cli.report_command import reporters as reporters_of
+from harness.cli.stages import Gatekeeper, Stages
 from harness.cli.stages import started as start_stages
 from harness.errors import AssetError, HarnessError, SuiteError
 from harness.measuring.machine import versions
@@ -34,6 +39,7 @@ from harness.store import Store, write_atomic
 from harness.suite import Cell
 
 SHOWN = 20  # failed cells in the closing lines
+SPENT = 4  # exit code: nothing failed, and the budget was too short for all
 
 
 @click.command(
@@ -44,12 +50,14 @@ Examples:
   harness run suites/quickstart.toml --only model=lstm*,compress=int8
   harness run suites/quickstart.toml --set "matrix.seed=[1,2,3]"
   harness run suites/quickstart.toml --rehearse
+  harness run suites/quickstart.toml --budget 1h30m
   harness run suites/quickstart.toml --workers 4 --shards 4
   harness run suites/quickstart.toml --observe events=run.events.jsonl
   harness run suites/quickstart.toml --rehearse --executor inline=post_mortem=true
   harness run suites/quickstart.toml --executor dask --set executor.address=tcp://127.0.0.1:8786""",
 )
 @suite_options
+@click.option("--budget", metavar="TIME", help="Run what changes most in so much time: 6h, 90m, 45s, 1h30m.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed stage.")
 @click.option("--workers", type=click.IntRange(1), help="Stages at once (default: one per core, at most 4).")
 @sharding.option
@@ -73,6 +81,7 @@ def command(
     overrides: tuple[str, ...],
     rehearse: bool,
     weights: Weights,
+    budget: str | None,
     fail_fast: bool,
     workers: int | None,
     shards: int | None,
@@ -85,7 +94,12 @@ def command(
 
     What is in the store is not run again: the same command resumes a run that was stopped, and a changed suite
     runs what changed. The report goes to the reports folder, its summary to the terminal.
+
+    With a budget, cells come in the order of what they can still change: the anchor, the first seed of every row, then
+    seed by seed, rows whose question is open first. What the time was too short for is listed; the exit code is 4 then,
+    and the same command goes on there.
     """
+    allowed = None if budget is None else read_budget(budget)
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     overrides, params = apart(overrides, "executor")
     opened = open_suite(suite, only, overrides, rehearse=rehearse, weights=weights)
@@ -97,23 +111,36 @@ def command(
     store = open_store()
     probe(reports)
     talk(f"{opened.suite.name}: {len(plan.cells)} cells, {len(plan.stages)} stages; store {store.root}")
+    record = functools.partial(_record, opened, store, started, clock)
+    within = Within(opened, plan, keeper(allowed, clock, store), record, fail_fast) if allowed else None
     with audience(who, opened, plan, store) as watching:
-        plan, outcomes = execute(opened, plan, store, where, workers, watching, fail_fast=fail_fast, shards=shards)
-        seconds = time.monotonic() - clock
-        facts = RunFacts(
-            mode=opened.mode,
-            started=started,
-            seconds=seconds,
-            command=opened.command,
-            machine=opened.machine,
-            versions=versions(LIBRARIES),
+        plan, outcomes = execute(
+            opened, plan, store, where, workers, watching, fail_fast=fail_fast, shards=shards, within=within
         )
-        records = make_records(plan, store, outcomes, opened.registry, facts)
+        records = record(plan, outcomes)
+        bought = within.bought(records) if within else None
+        records = bought.records if bought else records
         complete = _with_earlier(opened, records, store, reports)
+        seconds = time.monotonic() - clock
         finish(opened, complete, reports, standard, counts(dict(outcomes), seconds), as_json=as_json)
-        code = say_problems(opened, records, outcomes)
-        watching.status = "failed" if code else "ok"
+        code = say_problems(opened, records, outcomes, bought)
+        watching.status = {0: "ok", SPENT: "interrupted"}.get(code, "failed")
     return code
+
+
+def _record(
+    opened: Opened, store: Store, started: str, clock: float, plan: Plan, outcomes: Mapping[str, Outcome]
+) -> Records:
+    """What is known after these outcomes. `clock`: when the run started, monotonic, seconds."""
+    facts = RunFacts(
+        mode=opened.mode,
+        started=started,
+        seconds=time.monotonic() - clock,
+        command=opened.command,
+        machine=opened.machine,
+        versions=versions(LIBRARIES),
+    )
+    return make_records(plan, store, outcomes, opened.registry, facts)
 
 
 def audience(chosen: Sequence[Chosen], opened: Opened, plan: Plan, store: Store) -> Audience:
@@ -180,28 +207,47 @@ def execute(
     *,
     fail_fast: bool,
     shards: int | None = None,
+    within: Within | None = None,
 ) -> tuple[Plan, Mapping[str, Outcome]]:
-    """Run the plan, watched.
+    """Run the plan, watched, and `within` a budget where there is one."""
+    store.create()
+    with start_stages(opened.registry, where, store, workers, opened.suite.limits) as stages:
+        stages.check(plan)
+        run_plan = functools.partial(_run_plan, opened, stages, watching, fail_fast=fail_fast, shards=shards)
+        return within.run(run_plan, lambda: stages.executor.capacity) if within else run_plan(plan)
+
+
+def _run_plan(
+    opened: Opened,
+    stages: Stages,
+    watching: Audience,
+    plan: Plan,
+    *,
+    fail_fast: bool,
+    shards: int | None = None,
+    known: Mapping[str, Outcome] | None = None,
+    gate: Gatekeeper | None = None,
+) -> tuple[Plan, Mapping[str, Outcome]]:
+    """Run it; `known` outcomes stay as they are.
 
     Inputs come first: bad ones end the run before they cost anything. A row that failed would leave its whole group
     unmeasured; so the others are planned and measured without it.
     """
-    store.create()
-    with start_stages(opened.registry, where, store, workers, opened.suite.limits) as stages:
-        stages.check(plan)
-        early = stages.run(plan.inputs_only(), "inputs", watching)
-        _refuse_bad_input(early)
-        known = {key: outcome for key, outcome in early.items() if outcome.status == "failed"}
-        whole = _in_shards(plan, store, shards, lambda: stages.executor.capacity)
-        outcomes = gathered(whole, stages.run(whole, "stages", watching, fail_fast=fail_fast, outcomes=known))
-        rest = _without_failures(plan, outcomes)
-        if rest and not fail_fast:
-            failed = frozenset(key for key, outcome in outcomes.items() if not _done(outcome))
-            again = opened.plan(rest, failed)
-            outcomes = {**outcomes, **stages.run(again, "measurements", watching)}
-            plan = plan.merged(again)
-        ran = {key: outcome for key, outcome in early.items() if outcome.status == "ok"}
-        return plan, {**outcomes, **ran}
+    early = stages.run(plan.inputs_only(), "inputs", watching, outcomes=known, gate=gate)
+    _refuse_bad_input(early)
+    failed_early = {key: outcome for key, outcome in early.items() if outcome.status == "failed"}
+    known = {**(known or {}), **failed_early}
+    whole = _in_shards(plan, stages.store, shards, lambda: stages.executor.capacity)
+    outcomes = gathered(whole, stages.run(whole, "stages", watching, fail_fast=fail_fast, outcomes=known, gate=gate))
+    rest = _without_failures(plan, outcomes)
+    if rest and not fail_fast:
+        failed = frozenset(key for key, outcome in outcomes.items() if not _done(outcome))
+        again = opened.plan(rest, failed)
+        done = {key: outcome for key, outcome in outcomes.items() if _done(outcome)}
+        outcomes = {**outcomes, **stages.run(again, "measurements", watching, outcomes=done, gate=gate)}
+        plan = plan.merged(again)
+    ran = {key: outcome for key, outcome in early.items() if outcome.status == "ok"}
+    return plan, {**outcomes, **ran}
 
 
 def _in_shards(plan: Plan, store: Store, wished: int | None, capacity: Callable[[], int]) -> Plan:
@@ -261,10 +307,15 @@ def _with_earlier(opened: Opened, records: Records, store: Store, reports: Path)
         return records
 
 
-def say_problems(opened: Opened, records: Records, outcomes: Mapping[str, Outcome]) -> int:
+def say_problems(
+    opened: Opened, records: Records, outcomes: Mapping[str, Outcome], bought: Bought | None = None
+) -> int:
     """Failures last: each failed cell with its log and the command that retries it. Returns the exit code."""
+    left, short = (bought.left, bought.short) if bought else ({}, {})
     failed = [cell for cell in records.cells if cell["status"] == "failed"]
-    waited = [cell for cell in records.cells if cell["status"] == "not run"]
+    waited = [cell for cell in records.cells if cell["status"] == "not run" and cell["cell"] not in left]
+    done = [cell for cell in records.cells if cell["status"] == "ok" and cell["cell"] not in short]
+    _say_each("not run", left)
     for cell in failed[:SHOWN]:
         log = outcomes[cell["failed_stage"]].log
         talk(f"failed  {cell['cell']}: {_first_line(cell['reason'])}")
@@ -273,11 +324,20 @@ def say_problems(opened: Opened, records: Records, outcomes: Mapping[str, Outcom
         talk(f"… and {len(failed) - SHOWN} more failed cells; the report lists all")
     _say_once("not run", [_first_line(cell["reason"]) for cell in waited])
     _say_once("skipped", [_first_line(cell["reason"]) for cell in records.cells if cell["status"] == "skipped"])
-    lost = [cell["unmeasured"] for cell in records.cells if cell["status"] == "ok" and _lost(opened, cell)]
-    _say_once("not measured", lost)
-    untold = [cell["no_ensemble"] for cell in records.cells if cell["status"] == "ok" and cell.get("no_ensemble")]
+    lost = [cell["unmeasured"] for cell in done if _lost(opened, cell)]
+    _say_once("not measured", [*lost, *short.values()])
+    untold = [cell["no_ensemble"] for cell in done if cell.get("no_ensemble")]
     _say_once("teachers not scored together", [_first_line(reason) for reason in untold])
-    return 1 if failed or waited or lost or untold else 0
+    if bought:
+        talk(bought.sentence)
+    return 1 if failed or waited or lost or untold else SPENT if left or short else 0
+
+
+def _say_each(what: str, reasons: Mapping[str, str]) -> None:
+    for cell, reason in itertools.islice(reasons.items(), SHOWN):
+        talk(f"{what}  {cell}: {_first_line(reason)}")
+    if len(reasons) > SHOWN:
+        talk(f"… and {len(reasons) - SHOWN} more cells {what}; the report lists all")
 
 
 def _say_once(what: str, reasons: Sequence[str]) -> None:

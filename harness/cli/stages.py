@@ -6,7 +6,8 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from harness.cli.chosen import BUNDLED, Chosen
 from harness.cli.common import cores, talk, usual_workers
@@ -20,11 +21,21 @@ from harness.limits import Limits
 from harness.observing import Audience
 from harness.plan import Plan
 from harness.plugins import Registry
-from harness.runner import Outcome, Runner
+from harness.runner import Outcome, Runner, open_to_all
 from harness.specs import ExecutorRequest, ExecutorSpec
 from harness.store import Store
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Gatekeeper(Protocol):
+    """A runner's gate that wants to know what became of stages."""
+
+    def __call__(self, stage: Stage, running: bool) -> str | None:
+        """As `harness.runner.Gate`."""
+
+    def saw(self, stage: Stage, outcome: Outcome) -> None:
+        """A stage has ended so."""
 
 
 @contextmanager
@@ -112,15 +123,20 @@ class Stages:
         *,
         fail_fast: bool = False,
         outcomes: Mapping[str, Outcome] | None = None,
+        gate: Gatekeeper | None = None,
     ) -> Mapping[str, Outcome]:
         """Run a plan to its end; `what` names the things that are counted, `outcomes` are known already."""
-        with make_display(plan, what, drawn=self.drawn) as display:
+        known = {key: outcome for key, outcome in (outcomes or {}).items() if key in plan.stages}
+        new = replace(plan, stages={key: stage for key, stage in plan.stages.items() if key not in known})
+        with make_display(new, what, drawn=self.drawn) as display:
 
             def observe(said: str, stage: Stage, event: Event | Outcome) -> None:
                 display(said, stage, event)
                 watching.stage(said, stage, event)
+                if gate and isinstance(event, Outcome):
+                    gate.saw(stage, event)
 
-            runner = Runner(plan, self.store, self.executor, observe, fail_fast, dict(outcomes or {}))
+            runner = Runner(plan, self.store, self.executor, observe, fail_fast, known, gate or open_to_all)
             self.relay.runner = runner
             return runner.run()
 

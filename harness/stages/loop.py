@@ -33,14 +33,13 @@ from harness.stages.resume import (
     weights_of,
     write_tensors,
 )
-from harness.training import TrainParams
+from harness.training import STATE, TrainParams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from harness.text import TokenIds
 
-_STATE = "state.safetensors"
 WEIGHT = "weight."  # and the number of a teacher: a part of the curve, its mean weight in each step
 DIVERGED = 1e15  # a loss that comes so far; records hold no greater one
 
@@ -302,12 +301,12 @@ class _Run:
         }
         moments = optimizer_state(self.whole, self.optimizer.optimizer)
         tensors = {f"w:{n}": t for n, t in weights_of(self.whole).items()} | {f"o:{n}": t for n, t in moments.items()}
-        write_tensors(self.request.scratch / _STATE, tensors, notes)
+        write_tensors(self.request.scratch / STATE, tensors, notes)
         self.clock = time.monotonic()
 
     def resume(self) -> None:
         """Go on from the state in scratch, if there is one."""
-        state = read_tensors(self.request.scratch / _STATE)
+        state = read_tensors(self.request.scratch / STATE)
         if state is None:
             return
         tensors, notes = state
