@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import traceback
 import unicodedata
 from collections.abc import Container, Iterable, Sequence
@@ -57,6 +58,27 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` with a leading space, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+_ELSEWHERE = "name another folder (HARNESS_STORE, --reports)"
+_REMEDIES = {
+    errno.ENOSPC: f"Free space or {_ELSEWHERE}",
+    errno.EDQUOT: f"Free space, have your quota raised, or {_ELSEWHERE}",
+    errno.EIO: f"The disk or its server fails: see the system's log, or {_ELSEWHERE} on another disk",
+    errno.EROFS: f"Make it writable, or {_ELSEWHERE}",
+    errno.EACCES: f"Allow it to this user, or {_ELSEWHERE}",
+    errno.EPERM: f"Allow it to this user, or {_ELSEWHERE}",
+    errno.EMFILE: "Allow more open files: ulimit -n",
+    errno.ENFILE: "Allow more open files on this machine: fs.file-max",
+}
+
+
+def refused(error: BaseException) -> str | None:
+    """`No space left on device (/a/file). Free space or …`; None: it is no error by which files are refused."""
+    if not isinstance(error, OSError) or error.errno not in _REMEDIES:
+        return None
+    where = f" ({error.filename})" if error.filename else ""
+    return printable(f"{error.strerror}{where}. {_REMEDIES[error.errno]}")
 
 
 def printable(line: str) -> str:

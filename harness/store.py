@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.errors import StoreError
+from harness.errors import StoreError, refused
 from harness.keys import Ref, Stage
 from harness.manifest import MANIFEST, read_manifest, sealed
 from harness.store_probe import NEEDED, what_is_wrong
@@ -185,9 +185,7 @@ class Store:
 
 
 def _refused(doing: str, root: Path, error: OSError) -> NoReturn:
-    where = f" ({error.filename})" if error.filename else ""
-    why = f"{error.strerror or error}{where}"
-    msg = f"{doing} in the store {root}: {why}. Free space or set HARNESS_STORE to another folder"
+    msg = f"{doing} in the store {root}: {refused(error) or error}"
     raise StoreError(msg) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ from itertools import islice
 
 import pytest
 
-from benchmarks.faults import Kind, NotHere, Trial, kills, table
+from benchmarks.faults import Kind, NotHere, Trial, disk, kills, table
 from benchmarks.faults import __main__ as command
 from benchmarks.faults.catalogue import KINDS
 from benchmarks.faults.planting import Fault
@@ -61,15 +62,31 @@ def test_processes_that_are_left_are_told_and_ended():
         assert one.left() == []
 
 
-def test_a_fault_can_be_an_error_of_the_disk(tmp_path):
+@pytest.mark.parametrize(
+    ("error", "who", "operation", "path", "said"),
+    [
+        ("EIO", "run", "mkdir", "^reports$", "Input/output error; name a folder that can be written"),
+        ("ENOSPC", "run", "open", r"^\.harness/claims/", "Free space or name another folder"),
+        ("EACCES", "worker", "open", r"^\.harness/logs/", "Allow it to this user"),
+        ("EMFILE", "worker", "write", r"^\.harness/staging/.*examples", "Allow more open files"),
+        ("EDQUOT", "worker", "rename", r"^\.harness/objects/", "have your quota raised"),
+    ],
+)
+def test_a_disk_that_refuses_is_told_with_what_to_do(error, who, operation, path, said):
+    wanted, _ = calm(SMALL)
     with project(SMALL) as one:
         fault = Fault(
-            root=str(one.folder), fired=str(tmp_path / "fired"), do="EIO", operation="mkdir", path="reports$", who="run"
-        )
-        said = one.run(fault=fault)
-        assert said.code == 2
-        assert "Input/output error" in said.err
-        assert fault.hit == "mkdir reports"
+            root=str(one.folder), fired=str(one.folder / "fired"), do=error, operation=operation, path=path, who=who,
+            lasting=disk.LASTING[error],
+        )  # fmt: skip
+        done = one.run(fault=fault)
+        assert fault.hit
+        assert done.code
+        assert said in done.err
+        why = os.strerror(getattr(errno, error))
+        assert disk.told(one, done, why, wanted) == ""
+        assert disk.told(one, done, "another reason", wanted).startswith("it does not say 'another reason'")
+        assert resumed(one, wanted) == ""
 
 
 # ------------------------------------------------------------------------------------------------------------ the table

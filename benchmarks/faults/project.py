@@ -30,7 +30,7 @@ ENDING_S = 2.0  # that processes may take to end
 MARK = "FAULT_TRIAL"  # in the environment of all that a trial starts
 LEFT_OUT = ("HARNESS_", "PYTHONDONTWRITEBYTECODE")  # variables
 NEVER = 999  # exit code of a command that did not end
-TIMES = {"seconds", "cpu_seconds", "finished", "started", "load", "clock_mhz", "steal_seconds", "seal"}
+TIMES = re.compile(r"(.*_)?seconds|finished|started|seal")  # the last is over the others
 STABLE = ("Quality", "Size", "What the compressors did", "Data")  # sections of a report without a time
 
 SUITE = """
@@ -162,8 +162,8 @@ class Project:
         for name in sorted({*found, *wanted}):
             if name not in found or name not in wanted:
                 return f"{name} is {'missing' if name not in found else 'new'}"
-            if found[name] != wanted[name]:
-                return f"{name} differs"
+            if place := _first(found[name], wanted[name]):
+                return f"{name} differs: {place}"
         return ""
 
     # ------------------------------------------------------------------------------------------------------- processes
@@ -203,8 +203,21 @@ def _comparable(entry: Entry) -> dict[str, Any]:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _timeless(item) for name, item in value.items() if name not in TIMES}
+        return {name: _timeless(item) for name, item in value.items() if not TIMES.fullmatch(name)}
     return [_timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def _first(found: Any, wanted: Any, place: str = "") -> str:
+    """Where two values differ first, and in what."""
+    if found == wanted:
+        return ""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        names = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+        return _first(found.get(names[0]), wanted.get(names[0]), f"{place}.{names[0]}")
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        number = next(number for number, pair in enumerate(zip(found, wanted, strict=True)) if pair[0] != pair[1])
+        return _first(found[number], wanted[number], f"{place}[{number}]")
+    return f"{place} is {str(found)[:100]!r}, not {str(wanted)[:100]!r}"
 
 
 def _marked(process: psutil.Process, mark: str) -> bool:

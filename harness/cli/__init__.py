@@ -36,8 +36,8 @@ Examples:
 
 \b
 Exit codes: 0 all done, 1 some cell failed, 2 wrong usage or suite,
-3 internal error, 4 the budget was too short for all, 5 nothing selected,
-130 interrupted."""
+3 internal error or a disk that refuses, 4 the budget was too short for all,
+5 nothing selected, 130 interrupted."""
 
 
 class Lazy(click.Group):
@@ -104,6 +104,12 @@ def main_inner(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        from harness.cli.common import talk
+        from harness.errors import refused
+
+        if said := refused(error):
+            talk(f"{said}. What is finished is kept, the same command goes on there")
+        else:
+            traceback.print_exc()
         return 3

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from harness.errors import HarnessError, StageError, raised_at
+from harness.errors import HarnessError, StageError, raised_at, refused
 from harness.executors import Event
 from harness.executors.guard import MARK
 from harness.executors.processes import left_running, running
@@ -78,6 +78,8 @@ def _executed(work: Work) -> Facts:
 
 
 def _reason(error: Exception, registry: Registry) -> str:
+    if said := refused(error):
+        return f"{said}{_where(error, registry)}"
     try:
         text = str(error)
     except Exception:  # its own text is what is broken

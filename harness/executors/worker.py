@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from harness.errors import refused
 from harness.executors.processes import adopt_orphans, offer_to_the_kernel
 from harness.executors.running import run_stage
 from harness.executors.stops import SHOW
@@ -40,9 +41,15 @@ def main() -> None:
         for line in jobs:
             job = json.loads(line)
             _send(wire, {"kind": "began", "token": job["token"]})  # the clock of its limit starts here
-            with _logging_to(Path(job["log"])), _placed(Path(job["place"])):
-                answer = _run(job, registry, wire)
-            _send(wire, {**answer, "token": job["token"]})
+            _send(wire, {**_answer(job, registry, wire), "token": job["token"]})
+
+
+def _answer(job: dict[str, Any], registry: Registry, wire: TextIO) -> dict[str, Any]:
+    try:
+        with _logging_to(Path(job["log"])), _placed(Path(job["place"])):
+            return _run(job, registry, wire)
+    except OSError as error:  # its log or its place: what a stage raises is its answer
+        return {"kind": "failed", "reason": refused(error) or f"its log or working folder: {error}"}
 
 
 def _send(wire: TextIO, message: dict[str, Any]) -> None:
