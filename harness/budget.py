@@ -137,8 +137,17 @@ class Turn:
 
     planned: CellPlan
     keys: tuple[str, ...]  # inputs first
-    seconds: float  # of work, of those that can be told
-    unknown: int  # stages of which nothing can be told
+    costs: tuple[float | None, ...]  # of these
+
+    @property
+    def seconds(self) -> float:
+        """Of work, where it can be told."""
+        return sum(cost for cost in self.costs if cost is not None)
+
+    @property
+    def unknown(self) -> int:
+        """Stages of which nothing can be told."""
+        return self.costs.count(None)
 
 
 @dataclass
@@ -173,7 +182,7 @@ class Schedule:
             if number not in waiting or (unknown, seconds) != self._price(waiting[number]):
                 continue  # had its turn, or was placed anew since
             keys = waiting.pop(number)
-            turn = Turn(planned=cells[number], keys=tuple(keys), seconds=seconds, unknown=unknown)
+            turn = self._turn(cells[number], keys)
             if not self._fits(turn):
                 self.left.append(turn)
                 continue
@@ -181,6 +190,19 @@ class Schedule:
             for other in {other for key in keys for other in readers[key] if other in waiting}:
                 waiting[other] = {key: None for key in waiting[other] if key not in keys}
                 heapq.heappush(heap, (ranks[other], *self._price(waiting[other]), other))
+
+    def leave(self, cells: Iterable[CellPlan]) -> None:
+        """These have no turn."""
+        self.left += [self._turn(planned, self._missing(planned)) for planned in cells]
+
+    @property
+    def takes(self) -> float:
+        """Seconds that all turns take, at the least."""
+        return max(self._work / self.workers, self._last) + self._alone
+
+    def _turn(self, planned: CellPlan, keys: Iterable[str]) -> Turn:
+        found = tuple(keys)
+        return Turn(planned=planned, keys=found, costs=tuple(map(self._cost, found)))
 
     def _missing(self, planned: CellPlan) -> list[str]:
         keys = missing(self.plan, planned, self.there)

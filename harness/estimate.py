@@ -121,6 +121,12 @@ def _seconds(entry: Entry) -> float:
     return max(entry.seconds, sum(float(epoch["seconds"]) for epoch in epochs))
 
 
+def remaining(stage: Stage, known: History, store: Store) -> float | None:
+    """Seconds that a stage still takes; None: no like was run here yet."""
+    cost = known.of(stage)
+    return None if cost is None else max(0.0, cost.seconds - trained(stage, store))
+
+
 def trained(stage: Stage, store: Store) -> float:
     """Seconds of work that a training which was stopped has behind it; 0 where none is kept."""
     from safetensors import SafetensorError, safe_open
@@ -156,3 +162,12 @@ def rough(seconds: float) -> str:
         return f"{max(seconds, 1):.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return " ".join([*([f"{hours} h"] if hours else []), *([f"{minutes} min"] if minutes or not hours else [])])
+
+
+def needs(costs: Iterable[float | None]) -> str:
+    """`about 25 min and 2 stages of unknown cost`: what stages amount to that take so many seconds, None unknown."""
+    found = list(costs)
+    known = [cost for cost in found if cost is not None]
+    count = len(found) - len(known)
+    unknown = [f"{count} {'stage' if count == 1 else 'stages'} of unknown cost"] if count else []
+    return " and ".join([*([f"about {rough(sum(known))}"] if known else []), *unknown])

@@ -282,6 +282,14 @@ def cells(project) -> dict[str, dict]:
 def test_what_does_not_fit_is_listed_and_the_rest_is_run(project):
     project.harness("run", "toys.toml", "--set", "matrix.seed=[1]")
     long_rounding(project)
+    planned = project.harness("plan", "toys.toml", "--budget", "1h", "--workers", "2").out
+    assert "budget: 1 h, 2 stages at once; cells: 4 in the store, 2 fit, 2 do not" in planned
+    assert "  model=plain,compress=round,seed=2: about 2 h 47 min\n" in planned.partition("do not fit:")[2]
+    data = json.loads(project.harness("plan", "toys.toml", "--budget", "1h", "--json").out)["budget"]
+    assert {one["cell"] for one in data["fits"] if one["stages"]} == {
+        "model=plain,compress=none,seed=2", "model=biased,compress=none,seed=2",
+    }  # fmt: skip
+    assert [round(one["seconds"]) for one in data["does_not_fit"]] == [10_000, 10_000]
     done = project.harness("run", "toys.toml", "--budget", "1h", code=4)
     long = "model=plain,compress=round,seed=2"
     reason = re.search(rf"not run  {long}: (.*)", done.err)[1]
@@ -303,6 +311,9 @@ SLOW = "speed = { blocks = 3, inputs = 4, turn_ms = 1.0, batch_size = 4, threads
 
 def test_first_seeds_are_measured_before_the_second_ones_are_made(project):
     project.write((project.folder / "toys.toml").read_text().replace("speed = false", SLOW))
+    planned = project.harness("plan", "toys.toml", "--budget", "1h").out
+    assert "  model=plain,compress=none,seed=1: 5 stages of unknown cost" in planned
+    assert "stages of unknown cost, whose like was never run here, are tried while there is time" in planned
     done = project.harness("run", "toys.toml", "--budget", "1h")
     measured = done.err.index("done     measure plain")
     assert done.err.index("score biased round seed 1") < measured < done.err.index("build plain seed 2")

@@ -10,7 +10,7 @@ from typing import Protocol
 from harness.budget import Budget, Rank, Schedule, first_seeds, further_seeds, in_turn, missing, unsettled, waves
 from harness.cli.common import Opened, talk
 from harness.errors import HarnessError
-from harness.estimate import History, history, rough, summed, trained
+from harness.estimate import History, history, needs, remaining, rough, summed
 from harness.keys import Stage
 from harness.plan import CellPlan, Plan
 from harness.records import Records
@@ -60,8 +60,7 @@ class Keeper:
         if "shard" in stage.params:
             whole = self.history.of(replace(stage, label=stage.label.partition(" (shard ")[0]))
             return wall(whole, stage.params["shard"][1]) if whole else None
-        taken = self.history.of(stage)
-        return max(0.0, taken.seconds - trained(stage, self.store)) if taken else None
+        return remaining(stage, self.history, self.store)
 
     def __call__(self, stage: Stage, running: bool) -> str | None:
         """As `harness.runner.Gate`."""
@@ -246,12 +245,7 @@ class Within:
         if long:
             at_once = f"{long[0].label} takes about {rough(self.keeper.cost(long[0]) or 0.0)} at a stretch"
             return f"{at_once}, more than the budget of {self.keeper.budget}: raise it"
-        costs = [self.keeper.cost(stage) for stage in stages]
-        known = [cost for cost in costs if cost is not None]
-        count = len(costs) - len(known)
-        unknown = [f"{count} {'stage' if count == 1 else 'stages'} of unknown cost"] if count else []
-        needs = " and ".join([*([f"about {rough(sum(known))} more"] if known else []), *unknown])
-        return f"{self.keeper.state}; it needs {needs}: {GOES_ON}"
+        return f"{self.keeper.state}; it needs {needs(map(self.keeper.cost, stages))}: {GOES_ON}"
 
     def _missing(self, planned: CellPlan) -> list[Stage]:
         return [self._plan.stages[key] for key in missing(self._plan, planned, self._is_there)]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import click
 
+from harness.budget import read_budget
+from harness.cli import plan_budget
 from harness.cli import shards as sharding
 from harness.cli.common import open_store, open_suite, suite_options, usual_workers
 from harness.errors import printable
@@ -22,12 +24,14 @@ from harness.store import Store
     epilog="""\b
 Examples:
   harness plan suites/quickstart.toml
+  harness plan suites/quickstart.toml --budget 6h
   harness plan suites/quickstart.toml --workers 4 --shards auto
   harness plan suites/quickstart.toml --cells --only model=lstm*""",
 )
 @suite_options
 @click.option("--workers", type=click.IntRange(1), help="Stages at once (default: one per core, at most 4).")
 @sharding.option
+@click.option("--budget", metavar="TIME", help="What a run would do in so much time: 6h, 90m, 45s, 1h30m.")
 @click.option("--cells", is_flag=True, help="List every cell.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON on stdout.")
 def command(
@@ -38,18 +42,24 @@ def command(
     weights: Weights,
     workers: int | None,
     shards: int | None,
+    budget: str | None,
     cells: bool,
     as_json: bool,
 ) -> int:
     """Show what a run would do. Nothing is executed."""
+    allowed = None if budget is None else read_budget(budget)
     opened = open_suite(suite, only, overrides, rehearse=rehearse, weights=weights)
     plan, store = opened.plan(), open_store()
     there = {key for key in plan.stages if store.entry(key)}
     divisions = sharding.divided(plan, store, shards, lambda: workers or usual_workers())
+    schedule = plan_budget.scheduled(plan, store, there, allowed, workers or usual_workers()) if allowed else None
     if as_json:
-        click.echo(json.dumps(_as_json(plan, there, divisions), ensure_ascii=False, indent=1))
+        within = {"budget": plan_budget.as_json(schedule, allowed)} if schedule and allowed else {}
+        click.echo(json.dumps({**_as_json(plan, there, divisions), **within}, ensure_ascii=False, indent=1))
         return 2 if plan.missing else 0
     _summary(plan, store, there, suite, divisions)
+    for line in plan_budget.lines(schedule, allowed) if schedule and allowed else ():
+        click.echo(printable(line))
     if cells:
         _cells(plan, there)
     click.echo("nothing was executed")
