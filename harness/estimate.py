@@ -122,24 +122,25 @@ def _seconds(entry: Entry) -> float:
 
 
 def remaining(stage: Stage, known: History, store: Store) -> float | None:
-    """Seconds that a stage still takes; None: no like was run here yet."""
+    """Seconds that a stage still takes; None: no like was run here yet, nor a part of it."""
     cost = known.of(stage)
-    return None if cost is None else max(0.0, cost.seconds - trained(stage, store))
+    return _rest_of_training(stage, store) or (cost.seconds if cost else None)
 
 
-def trained(stage: Stage, store: Store) -> float:
-    """Seconds of work that a training which was stopped has behind it; 0 where none is kept."""
+def _rest_of_training(stage: Stage, store: Store) -> float | None:
+    """Of one that was stopped, at its own pace; None where nothing of it is kept."""
     from safetensors import SafetensorError, safe_open
 
     state = Path(store.scratch, stage.key, STATE)
     if stage.kind != "train" or not state.exists():
-        return 0.0
+        return None
     try:
         with safe_open(state, framework="np") as opened:
             notes = json.loads(opened.metadata()["notes"])
-        return float(notes["epoch_seconds"]) + sum(float(epoch["seconds"]) for epoch in notes["epochs"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):  # it starts over
-        return 0.0
+        seconds = notes["epoch_seconds"] + sum(epoch["seconds"] for epoch in notes["epochs"])
+        return float(seconds / notes["step"] * (notes["total"] - notes["step"]))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, ZeroDivisionError):  # it starts over
+        return None
 
 
 def _name(label: str) -> str:

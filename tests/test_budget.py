@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from harness.budget import Schedule, first_seeds, further_seeds, in_turn, read_budget, unsettled, waves
 from harness.cli.budgeted import Keeper
 from harness.errors import SuiteError
-from harness.estimate import Cost, History, rough, trained
+from harness.estimate import Cost, History, rough
 from harness.keys import Ref, Stage
 from harness.manifest import sealed
 from harness.plan import CellPlan, Plan
@@ -246,17 +246,17 @@ def test_nothing_starts_or_goes_on_when_the_time_is_up(keeper):
     assert "what was trained" not in keeper(stage("teacher"), True)
 
 
-def test_a_training_that_was_stopped_costs_what_is_left_of_it(keeper):
+def test_a_training_that_was_stopped_costs_what_is_left_of_it_at_its_own_pace(keeper):
     teacher = stage("teacher", kind="train")
+    assert keeper.cost(teacher) == 100
     folder = keeper.store.scratch / teacher.key
     folder.mkdir(parents=True)
-    notes = {"step": 3, "epochs": [{"seconds": 60.0}], "epoch_seconds": 15.5}
+    notes = {"step": 300, "total": 400, "epochs": [{"seconds": 60.0}], "epoch_seconds": 15.0}
     save_file({"w:x": np.zeros(2)}, folder / "state.safetensors", metadata={"notes": json.dumps(notes)})
-    assert trained(teacher, keeper.store) == 75.5
-    assert keeper.cost(teacher) == 24.5
+    assert keeper.cost(teacher) == 25
     assert keeper(teacher, False) is None
     (folder / "state.safetensors").write_bytes(b"no tensors")
-    assert trained(teacher, keeper.store) == 0.0
+    assert keeper.cost(teacher) == 100
 
 
 def test_guesses_are_said_without_seconds():

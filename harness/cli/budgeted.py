@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.budget import Budget, Rank, Schedule, first_seeds, further_seeds, in_turn, missing, unsettled, waves
 from harness.cli.common import Opened, talk
 from harness.errors import HarnessError
-from harness.estimate import History, history, needs, remaining, rough, summed
+from harness.estimate import History, duration, history, needs, remaining, rough, summed
 from harness.keys import Stage
 from harness.plan import CellPlan, Plan
 from harness.records import Records
@@ -222,13 +222,14 @@ class Within:
             for one in cells
             if kept[one.cell.id]["status"] == "not run" and self._closed(str(kept[one.cell.id]["failed_stage"]))
         }
+        wished = {one.cell: one.measure for one in self.whole.cells}  # also where the anchor was not run
         short = {
             one.cell.id: outcomes[key].reason
             for one in cells
-            for key in (one.measure, one.ensemble)
+            for key in (one.ensemble, one.measure or wished[one.cell])
             if kept[one.cell.id]["status"] == "ok" and key and self._closed(key)
         }
-        told = [{**cell, "reason": left.get(str(cell["cell"]), cell["reason"])} for cell in records.cells]
+        told = [_told(cell, left, short) for cell in records.cells]
         done = sum(cell["status"] == "ok" for cell in records.cells)
         unfinished = [one for one in cells if one.cell.id in left or one.cell.id in short]
         sentence = self._sentence(done, len(short), len(left), unfinished)
@@ -251,7 +252,7 @@ class Within:
         return [self._plan.stages[key] for key in missing(self._plan, planned, self._is_there)]
 
     def _sentence(self, done: int, short: int, left: int, unfinished: Sequence[CellPlan]) -> str:
-        used = rough(self.keeper.budget.seconds - self.keeper.left)
+        used = duration(self.keeper.budget.seconds - self.keeper.left)
         but = f" ({short} of them not measured)" if short else ""
         cells = f"{done} {'cell' if done == 1 else 'cells'} done{but}, {left or 'none'} left"
         said = f"budget: {self.keeper.budget}, used {used}; {cells}"
@@ -259,6 +260,13 @@ class Within:
             return said
         stages = {stage.key: stage for one in unfinished for stage in self._missing(one)}
         return f"{said}; the rest: {summed(map(self.keeper.history.of, stages.values()))}; {GOES_ON}"
+
+
+def _told(cell: Mapping[str, Any], left: Mapping[str, str], short: Mapping[str, str]) -> dict[str, Any]:
+    """A cell of a record with the budget's reasons."""
+    why = {"reason": left[cell["cell"]]} if cell["cell"] in left else {}
+    unmeasured = {"unmeasured": short[cell["cell"]]} if cell["cell"] in short and cell["unmeasured"] else {}
+    return {**cell, **why, **unmeasured}
 
 
 def _done(outcome: Outcome) -> bool:

@@ -129,9 +129,13 @@ class Stages:
         known = {key: outcome for key, outcome in (outcomes or {}).items() if key in plan.stages}
         new = replace(plan, stages={key: stage for key, stage in plan.stages.items() if key not in known})
         with make_display(new, what, drawn=self.drawn) as display:
+            begun = set[str]()
 
             def observe(said: str, stage: Stage, event: Event | Outcome) -> None:
-                display(said, stage, event)
+                begun.update({stage.key} if said == "started" else ())
+                kept_out = gate and isinstance(event, Outcome) and event.status == "not run" and stage.key not in begun
+                if not kept_out:  # those are many, and come to light with their cells
+                    display(said, stage, event)
                 watching.stage(said, stage, event)
                 if gate and isinstance(event, Outcome):
                     gate.saw(stage, event)

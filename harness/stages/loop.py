@@ -293,6 +293,7 @@ class _Run:
         scaler = self.accelerator.scaler
         notes = {
             "step": self.step,
+            "total": self.total,
             "curve": self.curve,
             "epochs": self.epochs,
             "epoch_seconds": self.epoch_seconds,
