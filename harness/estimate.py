@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from harness.keys import Stage
+from harness.data import read_meta
+from harness.keys import Ref, Stage
 from harness.store import Entry, Store
 from harness.training import STATE
 
@@ -40,40 +41,72 @@ class Cost:
     seconds: float
     bytes: int
     start: float | None = None  # of the seconds, those before a predict stage's first answer; None: not known
+    examples: int | None = None  # that a predict stage is about; None: not known
+
+    def about(self, examples: int | None) -> Cost:
+        """The same work about so many examples, as far as both numbers and the start are known."""
+        if not (examples and self.examples and self.start is not None):
+            return self
+        ratio = examples / self.examples
+        seconds = self.start + (self.seconds - self.start) * ratio
+        return Cost(seconds, int(self.bytes * ratio), self.start, examples)
 
 
 @dataclass
 class History:
-    """What stages took here, by the median of like ones: same label but for the seed, else same kind and component."""
+    """What stages took here, by the median of like ones.
 
+    Like is the same label but for the seed, else but for the role of the data too, else the same kind and component.
+    Answers are taken to cost as much per example; `examples`: how many prepared data hold, None: not known.
+    """
+
+    examples: Callable[[Ref], int | None] = field(default=lambda data: None)
     _taken: dict[str, list[Cost]] = field(default_factory=dict)
-    _medians: dict[str, Cost] = field(default_factory=dict)  # until there is more to them
+    _medians: dict[str, dict[int | None, Cost]] = field(default_factory=dict)  # until there is more to them
 
     def add(self, entry: Entry) -> None:
         """One more that was run."""
-        if (cost := _cost(entry)) is None:
+        if entry.is_shard:
             return
-        for name in (_name(str(entry.manifest["label"])), f"{entry.manifest['kind']} {entry.manifest['component']}"):
+        cost = _cost(entry)
+        for name in _alike(*(str(entry.manifest[name]) for name in ("kind", "component", "label"))):
             self._taken.setdefault(name, []).append(cost)
             self._medians.pop(name, None)
 
     def of(self, stage: Stage) -> Cost | None:
         """What a stage will take; None: no like was run here yet."""
-        names = (_name(stage.label), f"{stage.kind} {stage.component}")
-        return next((self._median(name) for name in names if name in self._taken), None)
+        data = stage.inputs.get("data") if stage.kind == "predict" else None
+        examples = self.examples(data) if data else None
+        names = _alike(stage.kind, stage.component, stage.label)
+        return next((self._median(name, examples) for name in names if name in self._taken), None)
 
-    def _median(self, name: str) -> Cost:
-        if name not in self._medians:
-            self._medians[name] = _median(self._taken[name])
-        return self._medians[name]
+    def _median(self, name: str, examples: int | None) -> Cost:
+        known = self._medians.setdefault(name, {})
+        if examples not in known:
+            known[examples] = _median([cost.about(examples) for cost in self._taken[name]])
+        return known[examples]
 
 
 def history(store: Store) -> History:
     """Of the stages in a store."""
-    found = History()
+    counts: dict[Ref, int] = {}  # of data that are prepared, which stay as they are
+
+    def examples(data: Ref) -> int | None:
+        if data not in counts and (count := _examples(data, store)):
+            counts[data] = count
+        return counts.get(data)
+
+    found = History(examples)
     for entry in itertools.islice(store.entries(), LOOK_AT):
         found.add(entry)
     return found
+
+
+def _examples(data: Ref, store: Store) -> int | None:
+    try:
+        return read_meta(store.path(Ref(data.key, "meta"))).counts[data.output]
+    except (OSError, ValueError, KeyError, TypeError):  # not prepared yet, or damaged, which a run will find
+        return None
 
 
 def estimate(stages: Iterable[Stage], store: Store) -> Estimate:
@@ -104,15 +137,13 @@ def _median(costs: Sequence[Cost]) -> Cost:
     )
 
 
-def _cost(entry: Entry) -> Cost | None:
-    """Of a stage merged from shards, what it would have taken as a whole; of a shard None, for it is not one."""
+def _cost(entry: Entry) -> Cost:
+    """Of a stage merged from shards, what it would have taken as a whole."""
     facts = entry.facts if entry.manifest["kind"] == "predict" else {}
-    if "shard" in facts:
-        return None
     if shards := facts.get("shards"):
         start = shards["start_seconds"] / shards["count"]
-        return Cost(entry.seconds - start * (shards["count"] - 1), entry.bytes, start)
-    return Cost(_seconds(entry), entry.bytes, facts.get("start_seconds"))
+        return Cost(entry.seconds - start * (shards["count"] - 1), entry.bytes, start, facts["examples"])
+    return Cost(_seconds(entry), entry.bytes, facts.get("start_seconds"), facts.get("examples"))
 
 
 def _seconds(entry: Entry) -> float:
@@ -141,6 +172,13 @@ def _rest_of_training(stage: Stage, store: Store) -> float | None:
         return float(seconds / notes["step"] * (notes["total"] - notes["step"]))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, ZeroDivisionError):  # it starts over
         return None
+
+
+def _alike(kind: str, component: str, label: str) -> list[str]:
+    """What stages of the same cost have in common, the most telling first."""
+    name = _name(label)
+    model = name.rpartition(" on ")[0] if kind == "predict" else ""
+    return [name, *([model] if model else []), f"{kind} {component}"]
 
 
 def _name(label: str) -> str:

@@ -47,6 +47,11 @@ class Entry:
         return float(self.manifest["seconds"]) + (float(merged["seconds"]) if merged else 0.0)
 
     @property
+    def is_shard(self) -> bool:
+        """Is it a part of a stage, which speaks for it once it is merged?"""
+        return self.manifest["kind"] == "predict" and "shard" in self.facts
+
+    @property
     def bytes(self) -> int:
         """Size of all its files."""
         return sum(size for size, _ in self.manifest["files"].values())

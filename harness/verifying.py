@@ -92,7 +92,7 @@ def read_amount(text: str) -> Amount:
 
 def predictions(store: Store) -> list[Entry]:
     """Every predict entry, by what it is about; shards are checked with what they were merged into."""
-    found = [e for e in store.entries() if e.manifest["kind"] == "predict" and "shard" not in e.facts]
+    found = [entry for entry in store.entries() if entry.manifest["kind"] == "predict" and not entry.is_shard]
     return sorted(found, key=lambda entry: (str(entry.manifest["label"]), entry.key))
 
 

@@ -15,6 +15,7 @@ from test_runner import run as pretend
 from test_runner import store as store  # noqa: PLC0414 - a fixture
 
 from harness.cli.shards import divided, note
+from harness.data import META, write_json
 from harness.estimate import Cost, costs, estimate
 from harness.keys import Ref, Stage, stage_from_json
 from harness.manifest import sealed
@@ -145,7 +146,7 @@ def entry(store: Store, made: Stage, seconds: float, **facts) -> None:
 def test_neither_a_merge_nor_a_shard_passes_for_a_whole(store):
     whole = stage("predict a none seed 1 on test")
     shards = {"count": 4, "seconds": 400.0, "start_seconds": 40.0, "cpu_seconds": 1.0}
-    entry(store, whole, 0.5, shards=shards)
+    entry(store, whole, 0.5, shards=shards, examples=100)
     for number, one in enumerate(shards_of(whole, 4)):
         entry(store, one, 100.0, shard=[number, 4], start_seconds=10.0)
     assert store.entry(whole.key).seconds == 400.5
@@ -155,6 +156,21 @@ def test_neither_a_merge_nor_a_shard_passes_for_a_whole(store):
     assert estimate([other], store).seconds == 370.5
     entry(store, stage("predict b seed 9"), 50.0)
     assert costs([stage("predict b seed 10")], store).popitem()[1].start is None
+
+
+def test_more_examples_cost_more(store):
+    data = stage("data", kind="prepare")
+    entry(store, stage("predict a none seed 1 on dev"), 30.0, start_seconds=10.0, examples=100)
+    entry(store, stage("predict b none seed 1 on dev"), 8.0, start_seconds=1.0, examples=10)
+    asked = [
+        replace(stage(f"predict {name} none seed 2 on train"), inputs={"data": Ref(data.key, "train")}) for name in "ab"
+    ]
+    assert [cost.seconds for cost in costs(asked, store).values()] == [30.0, 8.0], "not prepared: nobody knows how many"
+    with store.stage(data.key) as out:
+        write_json(out / "meta" / META, {"labels": [], "counts": {"dev": 100, "train": 1000}, "facts": {}})
+        store.publish(data, out, {}, 1.0, "now")
+    found = costs(asked, store)
+    assert [(cost.seconds, cost.start) for cost in found.values()] == [(10 + 20 * 10, 10.0), (1 + 7 * 100, 1.0)]
 
 
 def test_without_a_whole_in_the_store_shards_say_nothing(store):

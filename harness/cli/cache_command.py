@@ -57,7 +57,8 @@ def ls(as_json: bool) -> int:
         size = f"{entry.bytes / 2**20:8.1f} MiB"
         click.echo(f"{entry.key[:12]}  {size}  {duration(entry.seconds):>12}  {entry.manifest['label']}")
     total = sum(entry.bytes for entry in entries) / 2**20
-    talk(f"{len(entries)} entries, {total:.0f} MiB, {duration(sum(e.seconds for e in entries))} of work")
+    seconds = sum(entry.seconds for entry in entries if not entry.is_shard)  # which stand in what they became
+    talk(f"{len(entries)} entries, {total:.0f} MiB, {duration(seconds)} of work")
     return 0
 
 
