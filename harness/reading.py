@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import fnmatch
-import glob
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from harness.errors import AssetError, choices, did_you_mean
 from harness.specs import Role, Source
@@ -25,7 +26,9 @@ _ROLE_NAMES: dict[str, Role] = {
     "test": "test",
 }
 _ROLE_PATTERN = re.compile(rf"({'|'.join(sorted(_ROLE_NAMES, key=len, reverse=True))})(?![^\W\d_])")
-_FIELD_LIMIT = 2**31 - 1  # the most that csv takes on every platform
+LONGEST = 16 << 20  # bytes of a line, characters of a cell: five times "War and Peace"
+_BATCH = 32  # rows of a Parquet file that are unpacked at once: one text can stand for thousands
+_GROWTH, _ROOM = 200, 256 << 20  # times its size, at least so many bytes, that a Parquet file may unpack to
 
 
 # ------------------------------------------------------------------------------------------------------------- files
@@ -135,17 +138,39 @@ def read_utf8(path: Path) -> str:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        msg = (
-            f"{path}:{line}: byte {error.start} (0x{data[error.start]:02x}) is not UTF-8. "
-            f"Convert the file, for instance: iconv -f cp1251 -t utf-8"
-        )
-        raise AssetError(msg) from error
+        raise AssetError(_not_utf8(f"{path}:{line}", error.start, data[error.start])) from error
+
+
+def _not_utf8(place: str, at: int, byte: int) -> str:
+    convert = "Convert the file, for instance: iconv -f cp1251 -t utf-8"
+    return f"{place}: byte {at} (0x{byte:02x}) is not UTF-8. {convert}"
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line that is not blank. Split at LF alone: U+2028 and U+0085 end no line.
+
+    AssetError for one that is not UTF-8, or longer than LONGEST: no more than that is read at once.
+    """
+    begin = 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), start=1):
+            if len(raw) > LONGEST:
+                msg = f"{path}:{number}: the line is longer than {LONGEST >> 20} MiB. Split its text into several"
+                raise AssetError(msg)
+            try:
+                line = raw.decode("utf-8").removesuffix("\n")
+            except UnicodeDecodeError as error:
+                raise AssetError(_not_utf8(f"{path}:{number}", begin + error.start, raw[error.start])) from error
+            line = line.removeprefix("\ufeff") if number == 1 else line
+            if line.strip():
+                yield number, line
+            begin += len(raw)
 
 
 @contextmanager
 def _wide_fields() -> Iterator[None]:
-    """Let csv read cells of any size, and put its process-wide limit back afterwards."""
-    before = csv.field_size_limit(_FIELD_LIMIT)
+    """Let csv read cells of up to LONGEST characters, and put its process-wide limit back afterwards."""
+    before = csv.field_size_limit(LONGEST)
     try:
         yield
     finally:
@@ -189,7 +214,7 @@ def _delimiter(path: Path, text: str) -> str:
 
 def _check_header(path: Path, header: list[str]) -> None:
     """A cell of a row is found by its column's name, so names must differ."""
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         msg = f"{path}:1: the header names {twice} more than once. Give each column a name of its own"
         raise AssetError(msg)
@@ -203,10 +228,9 @@ def _ragged(path: Path, number: int, cells: list[str], header: list[str]) -> str
 
 
 def _read_jsonl(path: Path, _: str | None) -> Iterator[Row]:
-    """One object a line. Split at LF alone: U+2028 and U+0085 end no line and are legal inside JSON strings."""
-    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
-        if line.strip():
-            yield Row(f"{path}:{number}", number, _json_object(f"{path}:{number}", line))
+    """One object a line."""
+    for number, line in _lines(path):
+        yield Row(f"{path}:{number}", number, _json_object(f"{path}:{number}", line))
 
 
 def _json_object(place: str, line: str) -> dict[str, object]:
@@ -223,26 +247,42 @@ def _json_object(place: str, line: str) -> dict[str, object]:
 
 def _read_text(path: Path, _: str | None) -> Iterator[Row]:
     """One text a line, in the column 'text'; blank lines are skipped."""
-    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
-        if line.strip():
-            yield Row(f"{path}:{number}", number, {"text": line.removesuffix("\r")})
+    for number, line in _lines(path):
+        yield Row(f"{path}:{number}", number, {"text": line.removesuffix("\r")})
 
 
 def _read_parquet(path: Path, _: str | None) -> Iterator[Row]:
-    """Rows of a Parquet file, streamed: nothing is written to a cache."""
-    import datasets  # half a second and pyarrow: only for those who have such a file
+    """Rows of a Parquet file as they stand in it.
+
+    What its metadata say of columns is not followed: by them `datasets` opens files and addresses that cells name.
+    """
+    from pyarrow import ArrowException, parquet  # half a second: only for those who have such a file
 
     try:
-        stream = datasets.load_dataset("parquet", data_files=glob.escape(str(path)), split="train", streaming=True)
-        for number, cells in enumerate(stream, start=1):
-            yield Row(f"{path}: row {number}", number, dict(cells))
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:  # the last: metadata
+        with parquet.ParquetFile(path) as file:
+            _check_header(path, file.schema_arrow.names)
+            yield from _parquet_rows(path, file.iter_batches(_BATCH))
+    except (OSError, ArrowException, ValueError, OverflowError) as error:
         what = f"{type(error).__name__}: {error}"
-        msg = (
-            f"{path}: not a readable Parquet file, or its metadata 'huggingface' are damaged ({what}). "
-            "Download it again, write it without them, or convert it to .jsonl"
-        )
+        msg = f"{path}: not a readable Parquet file ({what}). Download it again, or convert it to .jsonl"
         raise AssetError(msg) from error
+
+
+def _parquet_rows(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
+    """AssetError as soon as more has been unpacked than a file of this size holds, or a text is too long."""
+    number, left = 0, max(_ROOM, _GROWTH * path.stat().st_size)
+    for batch in batches:
+        columns = [column.dictionary_decode() if hasattr(column, "indices") else column for column in batch.columns]
+        left -= sum(column.nbytes for column in columns)
+        if left < 0:
+            msg = f"{path}: row {number + 1}: the file unpacks to more than {_GROWTH} times its size. Give it as .jsonl"
+            raise AssetError(msg)
+        for cells in batch.to_pylist():
+            number += 1
+            if any(isinstance(cell, str) and len(cell) > LONGEST for cell in cells.values()):
+                msg = f"{path}: row {number}: a text of more than {LONGEST:,} characters. Split it into several"
+                raise AssetError(msg)
+            yield Row(f"{path}: row {number}", number, cells)
 
 
 _READERS: dict[str, Callable[[Path, str | None], Iterator[Row]]] = {

@@ -59,7 +59,9 @@ def _bound(seconds, mib):
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + mib * 2**20, resource.RLIM_INFINITY))
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    wanted = now + mib * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 
 def _peak_mib():
@@ -113,6 +115,12 @@ def onnx_file(given):
     built.mkdir()
     _build("onnx-file", OnnxFileParams(model=str(given)), built, {"model": found.path})
     return artifact(built)
+
+
+def onnx_file_here(given):
+    """The same by its bare name, where the working folder is the model's."""
+    os.chdir(given.parent)
+    return onnx_file(Path(given.name))
 
 
 def tokenizer(given):
@@ -196,6 +204,7 @@ DOORS = {
     "planted": planted,
     "checkpoint": checkpoint,
     "onnx-file": onnx_file,
+    "onnx-file here": onnx_file_here,
     "tokenizer": tokenizer,
     "artifact": artifact,
     "sentiment": _data("sentiment"),

@@ -28,7 +28,7 @@ class OnnxFile:
         """Write model.onnx, tokenizer.json, encoder.json. StageError when the file is not a classifier for the task."""
         path = model_file(request.assets["model"])
         check_model(path)
-        model = onnx.load(path)
+        model = read_model(path)
         inputs = read_inputs(model, path)
         keep_logits(model, path)
         order, origin = label_order(request, path.parent)
@@ -60,6 +60,15 @@ def model_file(asset: Path) -> Path:
     return path
 
 
+def read_model(path: Path) -> onnx.ModelProto:
+    """With its external data. StageError where `onnx` cannot read it."""
+    try:
+        return onnx.load(path)
+    except Exception as error:  # of protobuf, of onnx's checker, of the disk
+        msg = f"{path}: cannot be read ({type(error).__name__}: {error})."
+        raise StageError(msg) from error
+
+
 def read_inputs(model: onnx.ModelProto, path: Path) -> list[str]:
     """Names of the inputs. StageError when one is not something that a tokenizer gives."""
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -73,6 +82,9 @@ def read_inputs(model: onnx.ModelProto, path: Path) -> list[str]:
 def keep_logits(model: onnx.ModelProto, path: Path) -> None:
     """Leave one output: `logits`, or the only one there is, under that name."""
     found = {value.name: value for value in model.graph.output}
+    if not found:
+        msg = f"{path}: it has no outputs. One of them must be called 'logits'."
+        raise StageError(msg)
     name = _LOGITS if _LOGITS in found else next(iter(found))
     if name != _LOGITS and len(found) > 1:
         msg = f"{path}: its outputs are {choices(found)}. One of them must be called 'logits'."
@@ -140,9 +152,9 @@ def write_tokenizer(folder: Path, out: Path, inputs: Sequence[str]) -> dict[str,
 
 def try_out(request: BuildRequest, inputs: Sequence[str]) -> None:
     """Run two shapes, the longest allowed among them. StageError unless each gives one finite row per example."""
-    session = OnnxSession(request.out / MODEL, threads=1)
+    session = _session(request)
     for batch, length in ((1, min(3, request.max_length)), (2, request.max_length)):
-        answer = _answer(session, {name: np.ones((batch, length), np.int64) for name in inputs})
+        answer = _answer(session, request, {name: np.ones((batch, length), np.int64) for name in inputs})
         if answer.shape != (batch, len(request.labels)) or not np.isfinite(answer).all():
             wanted = f"[{batch}, {len(request.labels)}] finite numbers, one per class of the task"
             msg = (
@@ -151,10 +163,19 @@ def try_out(request: BuildRequest, inputs: Sequence[str]) -> None:
             raise StageError(msg)
 
 
-def _answer(session: OnnxSession, arrays: dict[str, Any]) -> np.ndarray:
+def _session(request: BuildRequest) -> OnnxSession:
+    try:
+        return OnnxSession(request.out / MODEL, threads=1)
+    except StageError as error:
+        msg = f"{request.assets['model']}: cannot be run. {error}"
+        raise StageError(msg) from error
+
+
+def _answer(session: OnnxSession, request: BuildRequest, arrays: dict[str, Any]) -> np.ndarray:
     try:
         return session.forward(arrays)[_LOGITS]
     except Exception as error:  # ONNX Runtime's errors share no other base
         shape = "×".join(map(str, arrays["input_ids"].shape))
-        msg = f"the ONNX file cannot read a {shape} batch: {error}. Export it with dynamic axes, or lower max_length."
+        what = f"{request.assets['model']}: the ONNX file cannot read a {shape} batch: {error}"
+        msg = f"{what}. Export it with dynamic axes, or lower max_length."
         raise StageError(msg) from error

@@ -65,7 +65,7 @@ def session_options(threads: int) -> ort.SessionOptions:
     result.inter_op_num_threads = 1
     result.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     result.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    result.log_severity_level = 3  # errors: warnings about unused initialisers go to stderr past any logger
+    result.log_severity_level = 4  # errors are raised as well; what is logged goes to stderr past any logger
     return result
 
 

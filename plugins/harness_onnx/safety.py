@@ -14,8 +14,9 @@ from typing import Any
 
 from harness import StageError
 
-DOMAINS = ("", "ai.onnx", "com.microsoft")  # and everything below ai.onnx.
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "ai.onnx.training", "com.microsoft")
 _DEEPEST = 64  # nested messages: a subgraph of a subgraph adds three
+_MOST_FIELDS = 4_000_000  # seconds of looking: a graph of 100,000 operators has half of that
 
 _CHILDREN = {
     "model": {7: "graph", 8: "opset", 20: "training", 25: "function"},
@@ -35,7 +36,8 @@ Leaf = tuple[str, Any]
 def check_model(path: Path) -> None:
     """Raise StageError unless `path` is an ONNX model with known operator domains whose data stays in its folder.
 
-    External data must be a regular file of the same folder: no path, no link of either kind, and long enough.
+    External data must be a regular file of the same folder: no path, no link of either kind, and long enough. Functions
+    of the model's own are refused: nested or doubling, they take a runtime's stack or memory.
     """
     if not path.is_file() or path.stat().st_size == 0:
         msg = f"{path}: not an ONNX model (missing, empty or not a file)."
@@ -49,20 +51,23 @@ def check_model(path: Path) -> None:
             _check_domain(path, value)
         elif kind == "external":
             _check_external(path, value)
+    if ("message", "function") in found:
+        msg = f"{path}: functions of the model's own are not allowed. Inline them, as onnx.inliner does."
+        raise StageError(msg)
 
 
 def _read(path: Path) -> dict[Leaf, None]:
     """Every distinct leaf, in order of appearance."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            return dict.fromkeys(_leaves(data, 0, len(data), "model", 0))
+            return dict.fromkeys(_Reader(data).leaves(0, len(data), "model", 0))
         except (ValueError, IndexError) as error:
             msg = f"{path}: not an ONNX model ({error})."
             raise StageError(msg) from error
 
 
 def _check_domain(path: Path, domain: str) -> None:
-    if domain not in DOMAINS and not domain.startswith("ai.onnx."):
+    if domain not in DOMAINS:
         msg = (
             f"{path}: operators of domain '{domain}' are not allowed. Allowed: ONNX's own and com.microsoft. "
             "Export the model without custom operators."
@@ -98,49 +103,54 @@ def _regular_size(path: Path, location: str) -> int:
 
 
 def _number(path: Path, text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        msg = f"{path}: external data with offset or length '{text}'. Allowed: a whole number of bytes."
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        msg = f"{path}: external data with offset or length '{text[:40]}'. Allowed: a whole number of bytes."
         raise StageError(msg)
     return int(text)
 
 
-def _leaves(data: mmap.mmap, start: int, end: int, message: str, depth: int) -> Iterator[Leaf]:
-    """What is below one message: domains, the external entries of each tensor, the kinds of messages met."""
-    if depth > _DEEPEST:
-        msg = "nested too deeply"
-        raise ValueError(msg)
-    external = []
-    for number, first, last in _fields(data, start, end):
-        child = _CHILDREN[message].get(number)
-        if child == "entry":
-            external.append(_entry(data, first, last))
-        elif child == "domain":
-            yield "domain", data[first:last].decode()
-        elif child is not None:
-            yield "message", child
-            yield from _leaves(data, first, last, child, depth + 1)
-    if external:
-        yield "external", tuple(external)
+class _Reader:
+    """Reads protobuf in place. ValueError where it is none, nests too deeply or has too many fields."""
 
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data, self._left = data, _MOST_FIELDS
 
-def _entry(data: mmap.mmap, start: int, end: int) -> tuple[str, str]:
-    """Key and value of one entry."""
-    texts = {number: data[first:last].decode() for number, first, last in _fields(data, start, end)}
-    return texts.get(1, ""), texts.get(2, "")
-
-
-def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(number, start, end) of each length-delimited field in data[start:end]; other wire types are stepped over."""
-    position = start
-    while position < end:
-        tag, position = _varint(data, position)
-        size, position = _size(data, position, tag & 7)
-        if position + size > end:
-            msg = "cut short"
+    def leaves(self, start: int, end: int, message: str, depth: int) -> Iterator[Leaf]:
+        """What is below one message: domains, the external entries of each tensor, the kinds of messages met."""
+        if depth > _DEEPEST:
+            msg = "nested too deeply"
             raise ValueError(msg)
-        if tag & 7 == 2:
-            yield tag >> 3, position, position + size
-        position += size
+        external = []
+        for number, first, last in self._fields(start, end):
+            child = _CHILDREN[message].get(number)
+            if child == "entry":
+                external.append(self._entry(first, last))
+            elif child == "domain":
+                yield "domain", self._data[first:last].decode()
+            elif child is not None:
+                yield "message", child
+                yield from self.leaves(first, last, child, depth + 1)
+        if external:
+            yield "external", tuple(external)
+
+    def _entry(self, start: int, end: int) -> tuple[str, str]:
+        """Key and value of one entry."""
+        texts = {number: self._data[first:last].decode() for number, first, last in self._fields(start, end)}
+        return texts.get(1, ""), texts.get(2, "")
+
+    def _fields(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """(number, start, end) of each length-delimited field in data[start:end]; other wire types are stepped over."""
+        position = start
+        while position < end:
+            self._left -= 1
+            tag, position = _varint(self._data, position)
+            size, position = _size(self._data, position, tag & 7)
+            if position + size > end or tag < 8 or self._left < 0:
+                msg = "cut short" if position + size > end else "field 0" if tag < 8 else "too many fields"
+                raise ValueError(msg)
+            if tag & 7 == 2:
+                yield tag >> 3, position, position + size
+            position += size
 
 
 def _size(data: mmap.mmap, position: int, wire: int) -> tuple[int, int]:
