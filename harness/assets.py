@@ -213,11 +213,12 @@ def fingerprint(root: Path, files: Sequence[str]) -> str:
     return digest([[name, _hash((root / name).resolve(), *_state(root / name))] for name in files])
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> tuple[int, ...]:
+    """Any write changes it: nobody can set the last back."""
     found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 @functools.lru_cache(maxsize=4096)
-def _hash(path: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001 - a changed file is another cache line
+def _hash(path: Path, *state: int) -> str:  # noqa: ARG001 - a changed file is another cache line
     return file_hash(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hub_standin import Hub
 
-from harness.assets import Asset, Missing, Places, find_data, find_model, places
+from harness.assets import Asset, Missing, Places, find_data, find_model, fingerprint, places
 from harness.errors import AssetError
 
 ROWS = b'{"text": "a", "label": "x"}\n'
@@ -123,3 +123,12 @@ def test_a_package_that_is_not_installed_is_missing_with_its_remedy(tmp_path):
     found = find_data("bundled:no_such_package/data", Places(tmp_path))
     assert isinstance(found, Missing)
     assert "pip install no-such-package" in str(found)
+
+
+def test_a_change_that_keeps_size_and_time_changes_the_fingerprint(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("one")
+    before, was = fingerprint(tmp_path, ["rows.csv"]), path.stat()
+    path.write_text("two")
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert fingerprint(tmp_path, ["rows.csv"]) != before

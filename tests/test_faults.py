@@ -11,7 +11,7 @@ from itertools import islice
 
 import pytest
 
-from benchmarks.faults import Kind, NotHere, Trial, disk, kills, table
+from benchmarks.faults import Kind, NotHere, Trial, corruption, crowd, disk, inputs, kills, table
 from benchmarks.faults import __main__ as command
 from benchmarks.faults.catalogue import KINDS
 from benchmarks.faults.planting import Fault
@@ -87,6 +87,23 @@ def test_a_disk_that_refuses_is_told_with_what_to_do(error, who, operation, path
         assert disk.told(one, done, why, wanted) == ""
         assert disk.told(one, done, "another reason", wanted).startswith("it does not say 'another reason'")
         assert resumed(one, wanted) == ""
+
+
+def test_several_runs_at_once_make_and_publish_each_stage_once():
+    trials = [*crowd.crowd(SMALL, 3)]
+    assert [trial for trial in trials if trial.problem] == []
+    assert len(trials) == 10 + 3
+
+
+def test_each_way_to_damage_an_entry_is_found_and_healed():
+    trials = [*corruption.corrupted(4)]
+    assert {trial.what.partition(" ")[0] for trial in trials} == {"flipped", "truncated", "deleted", "added"}
+    assert [trial for trial in trials if trial.problem] == []
+
+
+def test_an_input_that_changes_while_it_is_read_is_refused():
+    for trials in (inputs.data(2), inputs.entries(1)):
+        assert [trial for trial in trials if trial.problem] == []
 
 
 # ------------------------------------------------------------------------------------------------------------ the table

@@ -16,8 +16,9 @@ class Fault:
 
     root: str
     fired: str  # a file: it says what the fault hit; with `.list` behind it, what it could hit
-    do: str = "kill"  # the run and whoever does the operation; else the name of an errno
-    operation: str = "mkdir|open|write|fsync|rename"  # a regular expression
+    do: str = "kill"  # the run and whoever does the operation; else the name of an errno, or what happens to the victim
+    victim: str = ""  # a file: "appended", "rewritten", "replaced", "truncated", "removed"
+    operation: str = "mkdir|open|write|fsync|rename"  # a regular expression; also "read"
     when: str = "before"  # "half" (of what is written), "after"
     path: str = ""  # a regular expression, searched in the path within the folder
     who: str = "any"  # "run", "worker"

@@ -1,8 +1,8 @@
 """Python imports this before anything else where this folder is on PYTHONPATH: one fault, at one operation on files.
 
-What FAULT says in the environment is made by `benchmarks.faults.planting.Fault`. Operations are those that change files
-below one folder: `mkdir`, `open` for writing, `write`, `fsync`, `rename`. Processes that carry the harness's mark are
-workers, all others the run.
+What FAULT says in the environment is made by `benchmarks.faults.planting.Fault`. Operations are those below one folder
+that change files, `mkdir`, `open` for writing, `write`, `fsync`, `rename`, and `read`, which is to open one for that.
+Processes that carry the harness's mark are workers, all others the run. CLOCK shifts the clock, to and fro.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import json
 import os
 import re
 import signal
+import time
 
-_open, _os_open, _write, _kill = io.open, os.open, os.write, os.kill
+_open, _os_open, _write, _kill, _rename = io.open, os.open, os.write, os.kill, os.rename
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -73,8 +74,47 @@ class Planted:
             for pid in {int(os.environ["FAULT_RUN"]): 0, os.getpid(): 0}:
                 with contextlib.suppress(ProcessLookupError):
                     _kill(pid, signal.SIGKILL)
+        if self.fault["do"] in WAYS:
+            WAYS[self.fault["do"]](self.fault["victim"])
+            return
         number = getattr(errno, self.fault["do"])
         raise OSError(number, os.strerror(number), path)
+
+
+def appended(path):
+    with _open(path, "ab") as file:
+        file.write(b"\n")
+
+
+def rewritten(path):
+    """Other bytes, as many; the time of the last change put back."""
+    before = os.stat(path)
+    with _open(path, "r+b") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(bytes([first[0] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replaced(path):
+    with _open(path, "rb") as file:
+        content = file.read()
+    with _open(f"{path}.new", "wb") as file:
+        file.write(content + b" ")
+    _rename(f"{path}.new", path)
+
+
+def truncated(path):
+    os.truncate(path, os.stat(path).st_size // 2)
+
+
+WAYS = {
+    "appended": appended,
+    "rewritten": rewritten,
+    "replaced": replaced,
+    "truncated": truncated,
+    "removed": os.unlink,
+}
 
 
 def wrapped(planted, function, operation, places=1):
@@ -104,7 +144,10 @@ def opening(planted):
 
     def call(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
         if not set(mode) & set("wax+") or planted.named(file) is None:
-            return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+            planted.at("read", "before", file)
+            found = _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+            planted.at("read", "after", file)
+            return found
         planted.at("open", "before", file)
         raw = File(file, mode.replace("b", "").replace("t", ""), closefd, opener)
         planted.at("open", "after", file)
@@ -147,5 +190,14 @@ def plant(fault):
     os.replace = wrapped(planted, os.replace, "rename", 2)
 
 
+def shift_clock(seconds):
+    """Each look at the clock is that far from the last one, to and fro."""
+    sign, now, now_ns = itertools.cycle((1, -1)), time.time, time.time_ns
+    time.time = lambda: now() + next(sign) * seconds
+    time.time_ns = lambda: now_ns() + next(sign) * seconds * 10**9
+
+
+if "CLOCK" in os.environ:
+    shift_clock(int(os.environ["CLOCK"]))
 if "FAULT" in os.environ:
     plant(json.loads(os.environ["FAULT"]))
