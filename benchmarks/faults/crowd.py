@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from benchmarks.faults import Kind, Trial
@@ -37,7 +37,7 @@ def crowd(text: str, runs: int) -> Iterator[Trial]:
         yield from ended
 
 
-def _ended(one: Project, process: subprocess.Popen[str], wanted: dict[str, object]) -> str:
+def _ended(one: Project, process: subprocess.Popen[str], wanted: Mapping[str, object]) -> str:
     _, err = process.communicate(timeout=PATIENCE_S)
     return f"ended with {process.returncode}: {err[-200:]}" if process.returncode else one.differs(wanted)
 
