@@ -43,7 +43,7 @@ def _sign(store: Store, token: str) -> Path:
 def asked(store: Store, token: str, stages: Sequence[Stage]) -> dict[str, Any]:
     """What to ask a machine, as JSON, for `described`; `token`: of `asking`."""
     return {
-        "store": str(store.root),
+        "store": str(store.root.absolute()),
         "token": token,
         "libraries": sorted({name for stage in stages for name in stage.libraries}),
         "paths": sorted({path for stage in stages for path in _paths(stage)}),

@@ -93,14 +93,19 @@ def connect(params: DaskParams, address: str) -> Cluster:
         client = distributed.Client(
             address, timeout=params.wait_s, security=_security(params), set_as_default=False, name="harness"
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
         first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         msg = (
-            f"executor.address {address}: no scheduler answers there ({first}). Start one (`dask scheduler`), look at "
+            f"executor.address {address}: no scheduler answers there ({first}){_hint(params, address)}. Start one (`dask scheduler`), look at "
             "its log for its address, or leave the address out to start a cluster on this machine"
         )
         raise PluginError(msg) from error
     return Cluster(client)
+
+
+def _hint(params: DaskParams, address: str) -> str:
+    missing = address.startswith("tls:") and not params.tls_ca_file
+    return "; tls:// needs executor.tls_ca_file, tls_cert and tls_key" if missing else ""
 
 
 def address_of(params: DaskParams) -> str:

@@ -232,7 +232,7 @@ class DaskExecutor:
             return self._again(attempt)
         if attempt.where:
             return self._unseen(attempt)
-        if attempt.allowed and not set(attempt.allowed) & self.workers.fit.keys():  # all have gone since
+        if attempt.allowed and not set(attempt.allowed) & {*self.workers.ready}:  # all have gone since, or are frozen
             self._cancel(attempt)
             return self._again(attempt)
         return []

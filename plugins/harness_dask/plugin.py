@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from harness import ExecutorSpec, Params, hookimpl
+
+Kind = Literal["prepare", "build", "train", "compress", "predict", "ensemble", "score", "measure"]
 
 
 class DaskParams(Params):
@@ -18,7 +21,7 @@ class DaskParams(Params):
     tls_ca_file: Path | None = Field(None, description="whose certificates are trusted; with tls_cert and tls_key")
     tls_cert: Path | None = Field(None, description="this side's certificate")
     tls_key: Path | None = Field(None, description="its key")
-    resources: Mapping[str, Mapping[str, float]] = Field(
+    resources: Mapping[Kind, Mapping[str, float]] = Field(
         {}, description="what stages of a kind need of a worker: { train = { GPU = 1 } }"
     )
     retries: int = Field(10, ge=0, description="stages, in the whole run, that start again after their worker was lost")

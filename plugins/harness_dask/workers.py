@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,8 @@ from harness_dask.plugin import DaskParams
 
 if TYPE_CHECKING:
     from distributed import Client
+
+_ANSWER_S = 60.0  # a new worker's first import of the plugins may take long on a network file system
 
 
 @dataclass
@@ -39,9 +43,11 @@ class Workers:
     @property
     def capacity(self) -> int:
         """Stages at once."""
-        return sum(self.slots[who] for who in self._ready())
+        return sum(self.slots[who] for who in self.ready)
 
-    def _ready(self) -> list[str]:
+    @property
+    def ready(self) -> list[str]:
+        """Those that are fit and not frozen; where all are frozen, they may come back."""
         return [who for who in self.fit if who not in self.frozen] or [*self.fit]
 
     def look(self, client: Client) -> None:
@@ -56,8 +62,8 @@ class Workers:
             return
         for who in new:
             self.slots[who], self.offers[who] = int(there[who]["nthreads"]), dict(there[who]["resources"])
-        for who, found in client.run(worker.describe, self.question, workers=new, on_error="return").items():
-            self._judge(who, found)
+        for who in new:
+            self._judge(who, _asked(client, who, self.question))
         self._known = {}
         self._admit(client)
 
@@ -79,13 +85,13 @@ class Workers:
             slots[found["host"]] += self.slots[who]
         for who, found in self.fit.items():
             capacity = slots[found["host"]]
-            client.run(worker.admit, self.token, max(1, found["cores"] // capacity), capacity, workers=[who])
+            threads = max(1, found["cores"] // capacity)
+            _within(_ANSWER_S, lambda: client.run(worker.admit, self.token, threads, capacity, workers=[who]))  # noqa: B023
 
     def may_run(self, stage: Stage) -> list[str] | None:
         """Addresses; None where any worker that is there may."""
-        ready = self._ready()
-        found = [who for who in ready if self._may(stage, who)]
-        return None if len(found) == len(self.fit) and not self.unfit else found
+        found = [who for who in self.ready if self._may(stage, who)]
+        return None if len(found) == len(self.fit) and not (self.unfit or self.frozen) else found
 
     def _may(self, stage: Stage, who: str) -> bool:
         key = (tuple(sorted(stage.libraries.items())), repr(sorted(stage.facets.items())), who)
@@ -95,7 +101,7 @@ class Workers:
 
     def needs(self, stage: Stage) -> Mapping[str, float]:
         """Resources of a stage, by label."""
-        return self.params.resources.get(stage.kind, {})
+        return next((found for kind, found in self.params.resources.items() if kind == stage.kind), {})
 
     def check(self, stages: Sequence[Stage]) -> None:
         """PluginError where a worker is not fit, or a stage would wait for ever."""
@@ -114,6 +120,29 @@ class Workers:
             for (label, amount), count in waiting.items()
             if not any(self.offers[who].get(label, 0) >= amount for who in self.fit)
         ]
+
+
+def _asked(client: Client, who: str, question: Mapping[str, Any]) -> Any:
+    """What a worker says of itself, or the exception that came instead."""
+    found = _within(_ANSWER_S, lambda: client.run(worker.describe, question, workers=[who], on_error="return"))
+    return found if isinstance(found, Exception) else found.get(who, KeyError("it has gone"))
+
+
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """What a call returns, or the exception that it raises; TimeoutError where it takes longer, as with a frozen one."""
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(call())
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return answers.get(timeout=seconds)
+    except queue.Empty:
+        return TimeoutError(f"no answer in {seconds:g} s")
 
 
 def _unoffered(label: str, amount: float, count: int) -> str:
