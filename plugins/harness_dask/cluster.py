@@ -96,8 +96,9 @@ def connect(params: DaskParams, address: str) -> Cluster:
     except (OSError, RuntimeError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
         first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         msg = (
-            f"executor.address {address}: no scheduler answers there ({first}){_hint(params, address)}. Start one (`dask scheduler`), look at "
-            "its log for its address, or leave the address out to start a cluster on this machine"
+            f"executor.address {address}: no scheduler answers there ({first}){_hint(params, address)}. Start one "
+            "(`dask scheduler`), look at its log for its address, or leave the address out to start a cluster on this "
+            "machine"
         )
         raise PluginError(msg) from error
     return Cluster(client)

@@ -129,7 +129,7 @@ def _asked(client: Client, who: str, question: Mapping[str, Any]) -> Any:
 
 
 def _within(seconds: float, call: Callable[[], Any]) -> Any:
-    """What a call returns, or the exception that it raises; TimeoutError where it takes longer, as with a frozen one."""
+    """What a call returns, or the exception that it raises; a TimeoutError where it takes longer."""
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def run() -> None:
