@@ -164,7 +164,7 @@ def _replaced(path: Path, content: Mapping[str, Any]) -> int:
 
 
 def _packed(content: Mapping[str, Any]) -> bytes:
-    return json.dumps({**content, "holder": asdict(myself())}, ensure_ascii=False).encode()
+    return json.dumps({**content, "holder": asdict(myself())}).encode()
 
 
 @dataclass
@@ -219,7 +219,7 @@ def read(path: Path) -> Said | None:
     except OSError:
         return None
     content = _parsed(raw)
-    return Said(content, _holder(content.get("holder")), (state.st_ino, state.st_mtime_ns))
+    return Said(content, read_holder(content.get("holder")), (state.st_ino, state.st_mtime_ns))
 
 
 def _parsed(raw: bytes) -> Mapping[str, Any]:
@@ -230,7 +230,8 @@ def _parsed(raw: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _holder(found: object) -> Holder | None:
+def read_holder(found: object) -> Holder | None:
+    """What a file says of who holds it; None where it does not."""
     kinds = {"host": str, "system": str, "pid": int, "born": int}
     if not isinstance(found, dict) or found.keys() != kinds.keys():
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -25,13 +26,20 @@ def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path, key: str) -> dict[str, Any] | None:
-    """The manifest of an entry's folder; None when there is none, or it is not as it was written."""
+    """The manifest of an entry's folder; None when there is none, or it is not as it was written.
+
+    OSError when that cannot be told: a file that may not be read, too many that are open.
+    """
     try:
         with (folder / MANIFEST).open("rb") as file:
             found = json.loads(file.read(LARGEST + 1))
         return found if _is_one(found) and found["key"] == key and _is_whole(found) else None
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return None
+    except OSError as error:
+        if error.errno == errno.EIO:  # the disk has lost it
+            return None
+        raise
 
 
 def _is_one(found: Any) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,21 +97,33 @@ class Store:
         return self.folder(ref.key) / ref.output
 
     def entry(self, key: str) -> Entry | None:
-        """The entry, by its manifest alone; None when there is none or its manifest is not what was written."""
+        """The entry, by its manifest alone; None when there is none or its manifest is not what was written.
+
+        StoreError when that cannot be told.
+        """
         folder = self.folder(key)
-        manifest = read_manifest(folder, key)
+        try:
+            manifest = read_manifest(folder, key)
+        except OSError as error:
+            _unreadable(key, error)
         return None if manifest is None else Entry(key, folder, manifest)
 
     def entries(self) -> Iterator[Entry]:
-        """Every entry, sorted by key."""
+        """Every entry that can be read, sorted by key."""
         for folder in sorted(self.objects.glob("??/*")):
-            entry = self.entry(folder.name)
-            if entry:
-                yield entry
+            with contextlib.suppress(StoreError):
+                if entry := self.entry(folder.name):
+                    yield entry
 
     def verify(self, key: str) -> str | None:
-        """None when every file is there with its size and hash, and no other; otherwise what is wrong."""
-        return _damage(self.folder(key), key)
+        """None when every file is there with its size and hash, and no other; otherwise what is wrong.
+
+        StoreError when that cannot be told, as of files that this person may not read.
+        """
+        try:
+            return _damage(self.folder(key), key)
+        except OSError as error:
+            _unreadable(key, error)
 
     def sound(self, keys: list[str]) -> set[str]:
         """Those of the keys whose entries are complete; damaged ones are moved out of the way and count as absent."""
@@ -122,7 +135,7 @@ class Store:
         return {key for key, problem in problems.items() if problem is None}
 
     def discard(self, key: str) -> None:
-        """Remove an entry: renamed away first, so that nobody sees half of it."""
+        """Remove an entry: renamed away first, so that nobody sees half of it. StoreError when it cannot be moved."""
         shutil.rmtree(self._away(key), ignore_errors=True)
 
     def discard_damaged(self, key: str) -> None:
@@ -137,8 +150,12 @@ class Store:
 
     def _away(self, key: str) -> Path:
         away = self.staging / f"discarded-{key[:12]}-{uuid.uuid4().hex[:8]}"
-        with contextlib.suppress(FileNotFoundError):
+        try:
             self.folder(key).rename(away)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            _refused(f"removing {key[:12]}", self.root, error)
         return away
 
     @contextlib.contextmanager
@@ -194,6 +211,13 @@ def _refused(doing: str, root: Path, error: OSError) -> NoReturn:
     raise StoreError(msg) from error
 
 
+def _unreadable(key: str, error: OSError) -> NoReturn:
+    """A file that cannot be opened now is no damaged file: it may be sound, and is not made again."""
+    where = error.filename or "a file"
+    msg = f"entry {key[:12]}: {where} cannot be read: {error.strerror or error}; it is left as it is"
+    raise StoreError(msg) from error
+
+
 def _damage(folder: Path, key: str) -> str | None:
     """What is wrong with the entry of a key that stands in a folder; None: nothing."""
     manifest = read_manifest(folder, key)
@@ -217,8 +241,12 @@ def _wrong(path: Path, size: int, sha: str) -> str | None:
         if found.st_size != size:
             return f"{found.st_size} bytes, expected {size}"
         return None if file_hash(path) == sha else "content differs from its hash"
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return MISSING
+    except OSError as error:
+        if error.errno == errno.EIO:  # the disk has lost it
+            return f"cannot be read: {error.strerror}"
+        raise
 
 
 def files_under(folder: Path) -> Iterator[Path]:
@@ -268,8 +296,3 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)  # what a full disk has of it takes room from the next attempt
         raise
-
-
-def unused(store: Store, keep: Callable[[str], bool]) -> list[Entry]:
-    """Entries that nobody asked to keep."""
-    return [entry for entry in store.entries() if not keep(entry.key)]

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import functools
-import json
-import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import open_store, talk
-from harness.errors import HarnessError, NothingSelected, printable
-from harness.estimate import duration
+from harness.cli.cache_gc import gc
+from harness.cli.cache_ls import ls
+from harness.cli.common import Slow, open_store, talk
+from harness.errors import NothingSelected, StoreError, printable
 from harness.measuring.machine import detect, versions
 from harness.plugins import load_registry
-from harness.records import SUFFIX, scan
-from harness.store import Store, unused
+from harness.store import MISSING, Store
 
 if TYPE_CHECKING:
     from harness.verifying import Amount, Verdict
 
-YOUNG = 3600.0  # seconds; what is younger may belong to a run that goes on
-PATIENCE = 2.0  # seconds without a word
+THREADS = 4  # hash at once: more wait for the same disk
 
 
 @click.group(
@@ -40,26 +36,8 @@ def command() -> None:
     """Look after the store: what is in it, whether it is sound, what nobody needs."""
 
 
-@command.command(
-    epilog="""\b
-Example:
-  harness cache ls --json"""
-)
-@click.option("--json", "as_json", is_flag=True)
-def ls(as_json: bool) -> int:
-    """List the entries with their size and what they cost to make."""
-    entries = list(open_store().entries())
-    if as_json:
-        facts = [{"key": e.key, "label": e.manifest["label"], "bytes": e.bytes, "seconds": e.seconds} for e in entries]
-        click.echo(json.dumps(facts, ensure_ascii=False, indent=1))
-        return 0
-    for entry in entries:
-        size = f"{entry.bytes / 2**20:8.1f} MiB"
-        click.echo(f"{entry.key[:12]}  {size}  {duration(entry.seconds):>12}  {entry.manifest['label']}")
-    total = sum(entry.bytes for entry in entries) / 2**20
-    seconds = sum(entry.seconds for entry in entries if not entry.is_shard)  # which stand in what they became
-    talk(f"{len(entries)} entries, {total:.0f} MiB, {duration(seconds)} of work")
-    return 0
+command.add_command(ls)
+command.add_command(gc)
 
 
 @command.command(
@@ -83,20 +61,31 @@ def verify(recompute: str | None, seed: int) -> int:
     from harness.verifying import read_amount
 
     amount = None if recompute is None else read_amount(recompute)
-    store, slow = open_store(), _Slow()
+    store, slow = open_store(), Slow()
     keys = [folder.name for folder in sorted(store.objects.glob("??/*"))]
     problems = {}
-    for number, key in enumerate(keys):
-        slow(f"{number} of {len(keys)} entries")
-        if problem := store.verify(key):
-            problems[key] = problem
-            click.echo(f"{key[:12]}  {problem}")
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        found = zip(keys, pool.map(functools.partial(_problem, store), keys), strict=True)
+        for number, (key, problem) in enumerate(found):
+            slow(f"{number} of {len(keys)} entries")
+            if problem:
+                problems[key] = problem
+                click.echo(printable(f"{key[:12]}  {problem}"))
     talk(f"{len(keys)} entries, {len(problems)} damaged" + ("; the next run makes them again" if problems else ""))
     code = 0 if amount is None else _recompute(store, frozenset(problems), amount, seed, slow)
     return 1 if problems else code
 
 
-def _recompute(store: Store, damaged: frozenset[str], amount: Amount, seed: int, slow: _Slow) -> int:
+def _problem(store: Store, key: str) -> str | None:
+    """What is wrong with an entry; None: nothing. One that another process has removed meanwhile is not wrong."""
+    try:
+        problem = store.verify(key)
+    except StoreError as error:  # which hides nothing about the others
+        return str(error)
+    return None if problem == MISSING else problem
+
+
+def _recompute(store: Store, damaged: frozenset[str], amount: Amount, seed: int, slow: Slow) -> int:
     """A line per predict entry that is not damaged; the exit code."""
     from harness.verifying import Here, predictions, recompute
 
@@ -137,67 +126,3 @@ def _summed(verdicts: Sequence[Verdict]) -> int:
         return 0
     talk("nothing could be compared; run a suite first, with the versions that are installed now")
     return NothingSelected.exit_code
-
-
-@dataclass
-class _Slow:
-    """Says every two seconds what goes on."""
-
-    what: str = ""
-    said: float = field(default_factory=time.monotonic)
-
-    def __call__(self, progress: str) -> None:
-        if time.monotonic() - self.said > PATIENCE:
-            self.said = time.monotonic()
-            talk(f"… {self.what}  {progress}")
-
-
-@command.command(
-    short_help="Remove entries that no record refers to, and what killed stages left.",
-    epilog="""\b
-Example:
-  harness cache gc --dry-run --reports reports""",
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be removed.")
-@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
-def gc(dry_run: bool, reports: Path) -> int:
-    """Remove entries older than an hour that no record in the reports folder refers to, and what killed stages left."""
-    store = open_store()
-    if not (store.root / "CACHEDIR.TAG").exists():
-        msg = f"{store.root} is not a store (no CACHEDIR.TAG): nothing is removed"
-        raise HarnessError(msg)
-    keep = _referred(reports)
-    if not keep:
-        msg = f"no record in {reports} refers to anything: every entry would go. Name the folder of your reports"
-        raise HarnessError(msg)
-    entries = [entry for entry in unused(store, lambda key: key in keep) if _old(entry.folder)]
-    for entry in entries:
-        click.echo(f"{'would remove' if dry_run else 'removed'}  {entry.key[:12]}  {entry.manifest['label']}")
-        if not dry_run:
-            store.discard(entry.key)
-    if not dry_run:
-        _sweep(store)
-    talk(f"{len(entries)} entries, {sum(e.bytes for e in entries) / 2**20:.0f} MiB")
-    return 0
-
-
-def _referred(reports: Path) -> set[str]:
-    keys: set[str] = set()
-    for path in sorted(reports.glob(f"*{SUFFIX}")):
-        for line in scan(path):
-            if line.kind == "cell":
-                keys |= set(line.document["ancestors"])
-    return keys
-
-
-def _sweep(store: Store) -> None:
-    import shutil
-
-    for folder in (store.staging, store.scratch):
-        for left in folder.glob("*"):
-            if _old(left):
-                shutil.rmtree(left, ignore_errors=True)
-
-
-def _old(path: Path) -> bool:
-    return time.time() - path.stat().st_mtime > YOUNG

@@ -6,8 +6,9 @@ import functools
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,7 @@ LIBRARIES = (
     "os", "libc", "python", "harness", "torch", "transformers", "tokenizers", "accelerate", "onnx", "onnxruntime",
     "onnxscript", "optimum", "numpy", "safetensors", "datasets", "seqeval", "pydantic", "pluggy",
 )  # fmt: skip
+PATIENCE = 2.0  # seconds without a word
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -146,6 +148,20 @@ def usual_workers() -> int:
 def talk(text: str) -> None:
     """Say something to the person: on stderr, so that stdout stays data; third-party text cannot drive the terminal."""
     click.echo("\n".join(printable(line) for line in text.splitlines()), err=True)
+
+
+@dataclass
+class Slow:
+    """Says every two seconds what goes on."""
+
+    what: str = ""
+    said: float = field(default_factory=time.monotonic)
+
+    def __call__(self, progress: str) -> None:
+        """What is being done now."""
+        if time.monotonic() - self.said > PATIENCE:
+            self.said = time.monotonic()
+            talk(f"… {self.what}  {progress}" if self.what else f"… {progress}")
 
 
 def on_terminal() -> bool:

@@ -27,6 +27,7 @@ from harness.cli.report_command import reporters as reporters_of
 from harness.cli.stages import Gatekeeper, Stages
 from harness.cli.stages import started as start_stages
 from harness.errors import AssetError, HarnessError, SuiteError
+from harness.keeping import Need
 from harness.measuring.machine import versions
 from harness.observing import Audience, Listener
 from harness.plan import Plan, Weights
@@ -112,17 +113,18 @@ def command(
     probe(reports)
     talk(f"{opened.suite.name}: {len(plan.cells)} cells, {len(plan.stages)} stages; store {store.root}")
     record = functools.partial(_record, opened, store, started, clock)
+    need = Need(store, reports / f"{opened.report_name}{SUFFIX}")
     within = Within(opened, plan, keeper(allowed, clock, store), record, fail_fast) if allowed else None
     with audience(who, opened, plan, store) as watching:
         plan, outcomes = execute(
-            opened, plan, store, where, workers, watching, fail_fast=fail_fast, shards=shards, within=within
+            opened, plan, need, where, workers, watching, fail_fast=fail_fast, shards=shards, within=within
         )
         records = record(plan, outcomes)
         bought = within.bought(records) if within else None
         records = bought.records if bought else records
         complete = _with_earlier(opened, records, store, reports)
         seconds = time.monotonic() - clock
-        finish(opened, complete, reports, standard, counts(dict(outcomes), seconds), as_json=as_json)
+        finish(opened, complete, need, standard, counts(dict(outcomes), seconds), as_json=as_json)
         code = say_problems(opened, records, outcomes, bought)
         watching.status = {0: "ok", SPENT: "interrupted"}.get(code, "failed")
     return code
@@ -200,7 +202,7 @@ def probe(reports: Path) -> None:
 def execute(
     opened: Opened,
     plan: Plan,
-    store: Store,
+    need: Need,
     where: Chosen,
     workers: int | None,
     watching: Audience,
@@ -210,9 +212,10 @@ def execute(
     within: Within | None = None,
 ) -> tuple[Plan, Mapping[str, Outcome]]:
     """Run the plan, watched, and `within` a budget where there is one."""
-    store.create()
-    with start_stages(opened.registry, where, store, workers, opened.suite.limits) as stages:
+    need.store.create()
+    with start_stages(opened.registry, where, need.store, workers, opened.suite.limits, need) as stages:
         stages.check(plan)
+        need.add(plan.stages)
         run_plan = functools.partial(_run_plan, opened, stages, watching, fail_fast=fail_fast, shards=shards)
         return within.run(run_plan, lambda: stages.executor.capacity) if within else run_plan(plan)
 
@@ -278,14 +281,15 @@ def _without_failures(plan: Plan, outcomes: Mapping[str, Outcome]) -> tuple[Cell
 
 
 def finish(
-    opened: Opened, records: Records, reports: Path, reporters: Mapping[str, Reporter], summary: str, *, as_json: bool
+    opened: Opened, records: Records, need: Need, reporters: Mapping[str, Reporter], summary: str, *, as_json: bool
 ) -> None:
-    """Write record and reports, say what came out."""
+    """Write record and reports, have the store keep what they refer to, say what came out."""
     from harness.reports import json_report, summarise, summary_sentence, write_reports
 
-    records.write(reports / f"{opened.report_name}{SUFFIX}")
+    records.write(need.record)
+    need.settle({key for cell in records.cells for key in cell["ancestors"]})
     report = summarise(records, opened.registry)
-    written, *_ = write_reports(report, reports, opened.report_name, reporters)
+    written, *_ = write_reports(report, need.record.parent, opened.report_name, reporters)
     if as_json:
         click.echo(json.dumps(json_report(report), ensure_ascii=False, indent=1))
     talk("")

@@ -16,6 +16,7 @@ from harness.errors import PluginError, worded
 from harness.executors import Event, Executor
 from harness.executors.guarded import Guarded
 from harness.executors.lazily import Lazily
+from harness.keeping import Need
 from harness.keys import Stage
 from harness.limits import Limits
 from harness.observing import Audience
@@ -39,8 +40,13 @@ class Gatekeeper(Protocol):
 
 
 @contextmanager
-def started(registry: Registry, where: Chosen, store: Store, workers: int | None, limits: Limits) -> Iterator[Stages]:
-    """The executor, made with this machine's cores as soon as a stage needs it; closed afterwards."""
+def started(
+    registry: Registry, where: Chosen, store: Store, workers: int | None, limits: Limits, need: Need | None = None
+) -> Iterator[Stages]:
+    """The executor, made with this machine's cores as soon as a stage needs it; closed afterwards.
+
+    `need` is told of every plan before it runs.
+    """
     capacity = workers or usual_workers()
     relay = _Relay()
     request = ExecutorRequest(
@@ -65,7 +71,7 @@ def started(registry: Registry, where: Chosen, store: Store, workers: int | None
     executor = Lazily(make)
     with _ended_like_an_interrupt():
         try:
-            yield Stages(store, executor, relay, drawn=not spec.interactive)
+            yield Stages(store, executor, relay, drawn=not spec.interactive, need=need)
         finally:
             executor.close()
 
@@ -110,6 +116,7 @@ class Stages:
     executor: Lazily
     relay: _Relay
     drawn: bool  # may live bars be drawn meanwhile?
+    need: Need | None = None
 
     def check(self, plan: Plan) -> None:
         """PluginError where the executor cannot run what is not in the store, whether or not it can be made."""
@@ -126,6 +133,8 @@ class Stages:
         gate: Gatekeeper | None = None,
     ) -> Mapping[str, Outcome]:
         """Run a plan to its end; `what` names the things that are counted, `outcomes` are known already."""
+        if self.need:
+            self.need.add(plan.stages)
         known = {key: outcome for key, outcome in (outcomes or {}).items() if key in plan.stages}
         new = replace(plan, stages={key: stage for key, stage in plan.stages.items() if key not in known})
         with make_display(new, what, drawn=self.drawn) as display:

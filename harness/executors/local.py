@@ -35,6 +35,7 @@ from harness.store import Store
 LINE = 2**20  # bytes of one message at most; a worker's own have a few thousand
 _LONGEST_PLACE = 70  # characters: names of sockets in a temporary folder end at 108, and libraries put theirs there
 _GRACE_S = 1.0
+_TOUCH_S = 300.0
 _KINDS = ("began", "progress", "done", "failed")
 _FIELDS: dict[str, tuple[type, ...]] = {
     "done": (int,), "total": (int,), "note": (str,), "seconds": (int, float), "reason": (str,), "exit_code": (int,),
@@ -59,6 +60,7 @@ class _Worker:
     attempt: _Attempt | None = None
     buffer: bytes = b""
     looked: float = 0.0  # when what it takes was last looked at
+    touched: float = 0.0  # when its folders last were
 
 
 @dataclass
@@ -156,6 +158,9 @@ class LocalExecutor:
             stage, now = worker.attempt.stage, time.monotonic()
             look = now - worker.looked >= (2.0 if stage.exclusive else 0.2)  # a measurement is disturbed rarely
             worker.looked = now if look else worker.looked
+            if now - worker.touched >= _TOUCH_S:
+                self._touch(worker)
+                worker.touched = now
             pid, written = (worker.process.pid, self._written(worker)) if look else (None, 0.0)
             seconds = now - worker.attempt.started
             reason = over_limit(stage, self.limits, seconds, pid, written) or over_log(stage, worker.attempt.log)
@@ -165,13 +170,21 @@ class LocalExecutor:
                 events.append(self._fail(worker, reason))
         return events
 
+    def _touch(self, worker: _Worker) -> None:
+        """Let a clean-up of the store, on whatever machine, see that these folders are in use."""
+        for folder in (worker.place, *self._staged(worker)):
+            with contextlib.suppress(OSError):
+                os.utime(folder)
+
+    def _staged(self, worker: _Worker) -> list[Path]:
+        return [*self.store.staging.glob(f"*-{worker.mark}-*")]
+
     def _written(self, worker: _Worker) -> float:
         """MiB on disk, where they are limited and it is time to look."""
         attempt = worker.attempt
         if attempt is None or attempt.scales is None:
             return 0.0
-        staged = self.store.staging.glob(f"*-{worker.mark}-*")
-        folders = [worker.place, self.store.scratch / attempt.stage.key, *staged]
+        folders = [worker.place, self.store.scratch / attempt.stage.key, *self._staged(worker)]
         return attempt.scales.weigh(folders, self.store.root)
 
     def _hear(self, worker: _Worker) -> list[Event]:
@@ -285,7 +298,7 @@ class LocalExecutor:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         shutil.rmtree(worker.place, ignore_errors=True)
-        for staged in self.store.staging.glob(f"*-{worker.mark}-*"):
+        for staged in self._staged(worker):
             shutil.rmtree(staged, ignore_errors=True)
 
     def close(self) -> None:
