@@ -32,8 +32,8 @@ class Outcome:
 
 # ("started" | "progress" | "elsewhere" | "finished", stage, what); "elsewhere" notes who else works on it
 Observe = Callable[[str, Stage, Event | Outcome], None]
-# (stage, does it run already?) → why it is not to start, or not to go on. Where it stops one it stops all, for good:
-# the executor still has them, and is to be closed next.
+# (stage, does it run already?) → why it is not to start, or not to go on. With an executor that cannot stop a stage it
+# stops all at once, for good: the executor still has them, and is to be closed next.
 Gate = Callable[[Stage, bool], str | None]
 
 
@@ -144,6 +144,8 @@ class Runner:
         """What runs, where the gate says so."""
         for key in list(self._running):
             if reason := self.gate(self.plan.stages[key], True):
+                if hasattr(self.executor, "stop"):
+                    self.executor.stop(key)
                 self._running.pop(key).end()
                 self._finish(key, Outcome(status="not run", reason=reason))
 

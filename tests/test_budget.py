@@ -15,9 +15,11 @@ from harness.budget import Schedule, first_seeds, further_seeds, in_turn, read_b
 from harness.cli.budgeted import Keeper
 from harness.errors import SuiteError
 from harness.estimate import Cost, History, rough
+from harness.executors import Event
 from harness.keys import Ref, Stage
 from harness.manifest import sealed
 from harness.plan import CellPlan, Plan
+from harness.runner import Runner
 from harness.store import Store
 from harness.suite import Cell
 
@@ -244,6 +246,56 @@ def test_nothing_starts_or_goes_on_when_the_time_is_up(keeper):
         "stopped when the budget of 6 h was spent; what was trained is kept: the same command goes on there"
     )
     assert "what was trained" not in keeper(stage("teacher"), True)
+
+
+def test_time_is_kept_for_measurements_and_what_runs_then_is_stopped(keeper):
+    keeper.reserve([stage("quick", exclusive=True), stage("teach b", exclusive=True)])
+    assert keeper.reserved == 25  # 5 and 20, which is half of what is left
+    keeper.now_left = 24.0
+    assert keeper(stage("strange"), True) is None  # another executor would still have it
+    keeper.stops = True
+    assert keeper(stage("strange"), True).startswith("stopped so that 24 s are left to measure what is done: ")
+    assert keeper(stage("strange"), False)
+    assert keeper(stage("strange", exclusive=True), True) is None
+    keeper.reserve([stage("strange", exclusive=True)])
+    assert keeper.reserved == 12  # of unknown cost: a tenth of six hours, but half of what is left at most
+    keeper.keeps_training = True
+    keeper.reserve([stage("quick", exclusive=True)])
+    assert keeper.reserved == 0
+
+
+def test_what_is_done_is_measured_though_something_else_hangs(keeper):
+    """The clock is the executor's number of looks."""
+    done, hangs = stage("done"), stage("hangs")
+    measure = stage("quick measure", done, exclusive=True)
+    running: list[Stage] = []
+
+    class Executor:
+        capacity = 2
+
+        def submit(self, one):
+            running.append(one)
+
+        def stop(self, key):
+            running[:] = [one for one in running if one.key != key]
+
+        def wait(self, timeout):
+            keeper.now_left -= 5
+            ended = next((one for one in running if one is not hangs), None)
+            if ended is None:
+                return []
+            running.remove(ended)
+            assert not ended.exclusive or not running
+            with keeper.store.stage(ended.key) as out:
+                keeper.store.publish(ended, out, {}, 1.0, "now")
+            return [Event(kind="done", key=ended.key)]
+
+    keeper.stops = True
+    keeper.reserve([measure])
+    plan = Plan(suite=None, cells=(), stages={one.key: one for one in (hangs, done, measure)})
+    outcomes = Runner(plan, keeper.store, Executor(), gate=keeper).run()
+    assert [outcomes[one.key].status for one in (done, hangs, measure)] == ["ok", "not run", "ok"]
+    assert outcomes[hangs.key].reason.startswith("stopped so that 5 s are left to measure what is done")
 
 
 def test_a_training_that_was_stopped_costs_what_is_left_of_it_at_its_own_pace(keeper):

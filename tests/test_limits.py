@@ -217,6 +217,23 @@ def test_what_was_trained_is_kept_and_the_staged_result_is_not(store):
     assert store.entry(hopeless.key) is None
 
 
+def test_a_stage_can_be_stopped_and_others_go_on(store):
+    task, asset = {"use": "toy", "params": {"examples": 10**9}}, {"origin": "made", "root": TOY, "files": []}
+    hopeless = replace(stage(roles=["train"]), options={"task": task, "asset": asset})
+    short = replace(stage(roles=["train"], n=1), options={**hopeless.options, "task": {"use": "toy", "params": {}}})
+    executor = LocalExecutor(store, capacity=1, threads=1)
+    try:
+        executor.submit(hopeless)
+        executor.wait(1.0)
+        executor.stop(hopeless.key)
+        assert list(store.staging.iterdir()) == []
+        executor.submit(short)
+        event = last(executor)
+    finally:
+        executor.close()
+    assert event.key == short.key  # of the other nothing more is heard
+
+
 def test_a_disk_that_is_too_full_for_a_traceback_is_still_the_reason(store):
     def full(error: Exception) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -11,6 +11,7 @@ from harness.budget import Budget, Rank, Schedule, first_seeds, further_seeds, i
 from harness.cli.common import Opened, talk
 from harness.errors import HarnessError
 from harness.estimate import History, duration, history, needs, remaining, rough, summed
+from harness.executors.lazily import Lazily
 from harness.keys import Stage
 from harness.plan import CellPlan, Plan
 from harness.records import Records
@@ -19,6 +20,7 @@ from harness.sharding import wall
 from harness.store import Store
 from harness.suite import Cell
 
+UNKNOWN = 0.1  # of the budget are kept for measurements of which nobody knows how long they take
 GOES_ON = "the same command goes on there"
 Outcomes = Mapping[str, Outcome]
 
@@ -39,6 +41,7 @@ class Keeper:
     store: Store
     history: History
     reserved: float = 0.0  # seconds that are kept for measurements
+    stops: bool = False  # can a stage be stopped, and others still run?
     keeps_training: bool = False  # may a training start that will go on another time?
 
     @property
@@ -67,10 +70,12 @@ class Keeper:
         return self._over(stage) if running else self._refusal(stage)
 
     def _over(self, stage: Stage) -> str | None:
-        if self.left > 0:
-            return None
         kept = "; what was trained is kept" if stage.kind == "train" else ""
-        return f"stopped when the budget of {self.budget} was spent{kept}: {GOES_ON}"
+        if self.left <= 0:
+            return f"stopped when the budget of {self.budget} was spent{kept}: {GOES_ON}"
+        if self.stops and not stage.exclusive and self.left <= self.reserved:
+            return f"stopped so that {rough(self.left)} are left to measure what is done{kept}: {GOES_ON}"
+        return None
 
     def _refusal(self, stage: Stage) -> str | None:
         cost, room = self.cost(stage), self.left - (0.0 if stage.exclusive else self.reserved)
@@ -79,6 +84,13 @@ class Keeper:
             return None
         needs = "" if cost is None else f"; {stage.label} needs about {rough(cost)}"
         return f"{self.state}{needs}: {GOES_ON}"
+
+    def reserve(self, measurements: Sequence[Stage]) -> None:
+        """Keep time for them, so that what is done can be measured; half of what is left at most."""
+        costs = [self.cost(stage) for stage in measurements]
+        unknown = UNKNOWN * self.budget.seconds if None in costs else 0.0
+        wanted = unknown + sum(cost for cost in costs if cost is not None)
+        self.reserved = 0.0 if self.keeps_training else min(wanted, max(0.0, self.left) / 2)
 
     def saw(self, stage: Stage, outcome: Outcome) -> None:
         """Learn what a stage took."""
@@ -118,8 +130,8 @@ class Within:
     def __post_init__(self) -> None:
         self._plan = self.whole
 
-    def run(self, run_plan: Pass, workers: Callable[[], int]) -> tuple[Plan, Outcomes]:
-        """The first seed of every row with its measurement, then seed by seed; `workers`: stages at once.
+    def run(self, run_plan: Pass, executor: Lazily) -> tuple[Plan, Outcomes]:
+        """The first seed of every row with its measurement, then seed by seed.
 
         Time that nothing fits into goes to trainings, which keep what they did.
         """
@@ -127,14 +139,14 @@ class Within:
         for number, cells in enumerate(waves(self.whole.cells)):
             later = [one.cell for one in cells if one.cell not in self._taken]
             if number == 0 or (later and self._goes_on):
-                self._wave(number, later, run_plan, workers)
+                self._wave(number, later, run_plan, executor)
         rest = [one.cell for one in self._undone()]
         if rest and self._goes_on:
             self.keeper.keeps_training = True
             self._run([*self._taken, *(cell for cell in rest if cell not in self._taken)], self._failed, run_plan)
         return self._plan, self._all()
 
-    def _wave(self, number: int, cells: Sequence[Cell], run_plan: Pass, workers: Callable[[], int]) -> None:
+    def _wave(self, number: int, cells: Sequence[Cell], run_plan: Pass, executor: Lazily) -> None:
         """Those cells of a wave that fit; further seeds of rows alone whose first one had its turn."""
         begun = {cell.row for cell in self._taken}
         wanted = [cell for cell in cells if number == 0 or cell.row in begun]
@@ -146,10 +158,11 @@ class Within:
             there=self._is_there,
             cost=self.keeper.cost,
             seconds=self.keeper.left,
-            workers=workers() if wanted else 1,
+            workers=executor.capacity if wanted else 1,
         )
         schedule.take([one for one in plan.cells if one.cell in wanted], rank)
         if number == 0 or schedule.turns:
+            self.keeper.stops = bool(schedule.turns) and executor.stops
             self._run([*self._taken, *(turn.planned.cell for turn in schedule.turns)], lost, run_plan)
 
     def _rank(self, number: int) -> Rank:
@@ -168,13 +181,13 @@ class Within:
 
     def _run(self, cells: Sequence[Cell], lost: frozenset[str], run_plan: Pass) -> None:
         plan = in_turn(self._planned(cells, lost), cells)
-        waiting = [stage for key, stage in plan.stages.items() if stage.exclusive and not self._is_there(key)]
-        self.keeper.reserved = sum(self.keeper.cost(stage) or 0.0 for stage in waiting)
+        self.keeper.reserve([one for key, one in plan.stages.items() if one.exclusive and not self._is_there(key)])
         known = {key: outcome for key, outcome in self.outcomes.items() if outcome.status != "not run"}
         ran, outcomes = run_plan(plan, known=known, gate=self.keeper)
         self.outcomes |= outcomes
         self._plan = self._plan.merged(ran)
-        self._taken = list(cells)
+        undone = {one.cell for one in self._undone()}  # they had their turn, and get what is left in the end
+        self._taken = [cell for cell in cells if cell not in undone]
 
     def _planned(self, cells: Sequence[Cell], lost: frozenset[str]) -> Plan:
         """In the suite's order, on which it depends whose artifact stands for a group in its measurement."""

@@ -217,7 +217,7 @@ def execute(
         stages.check(plan)
         need.add(plan.stages)
         run_plan = functools.partial(_run_plan, opened, stages, watching, fail_fast=fail_fast, shards=shards)
-        return within.run(run_plan, lambda: stages.executor.capacity) if within else run_plan(plan)
+        return within.run(run_plan, stages.executor) if within else run_plan(plan)
 
 
 def _run_plan(

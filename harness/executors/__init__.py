@@ -32,7 +32,8 @@ class Executor(Protocol):
 
     One whose stages run on other machines has an attribute `remote` that is true: whoever runs them there sees to it
     that a measurement is alone on its machine (`do_job` does). One that cannot run everything has a method
-    `check(stages)`, called before anything runs: it raises PluginError for stages that would wait for ever.
+    `check(stages)`, called before anything runs: it raises PluginError for stages that would wait for ever. One that
+    can end a stage, with all that it started, has a method `stop(key)`; nothing more is reported of the stage then.
     """
 
     @property

@@ -46,6 +46,16 @@ class Lazily:
         """As the executor's."""
         return self.executor.wait(timeout)
 
+    @property
+    def stops(self) -> bool:
+        """Can it end a stage?"""
+        return hasattr(self.executor, "stop")
+
+    def stop(self, key: str) -> None:
+        """As the executor's; nothing where it has none."""
+        if self.stops:
+            self.executor.stop(key)  # type: ignore[attr-defined]
+
     def close(self) -> None:
         """As the executor's, where there is one."""
         if self._made is not None:

@@ -301,6 +301,11 @@ class LocalExecutor:
         for staged in self._staged(worker):
             shutil.rmtree(staged, ignore_errors=True)
 
+    def stop(self, key: str) -> None:
+        """Kill the worker that has the stage, with everything that it started."""
+        for worker in [worker for worker in self._workers if worker.attempt and worker.attempt.stage.key == key]:
+            self._drop(worker)
+
     def close(self) -> None:
         """Kill the workers and everything they started."""
         for worker in list(self._workers):
