@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.data import read_examples, read_json, read_predictions, read_states
-from harness.errors import HarnessError, SuiteError
+from harness.errors import HarnessError, SuiteError, worded
 from harness.inference import load_answerer
 from harness.keys import CORE, Ref, differences
 from harness.plugins import Registry
@@ -108,6 +108,8 @@ def recompute(
         problem = _outdated(lineage, here)
     except HarnessError as error:
         problem = str(error)
+    except (LookupError, TypeError, AttributeError, ValueError, OSError) as error:
+        problem = f"what it was made of cannot be read: {worded(error)}"
     if problem:
         return Verdict(status="not checked", reason=problem)
     try:
@@ -122,7 +124,12 @@ def recompute(
 def _lineage(entry: Entry, here: Here) -> _Lineage:
     inputs = _identity(entry)["inputs"]
     artifact = build = _sound(inputs["artifact"][0], "artifact", here)
+    seen = set[str]()
     while build.manifest["kind"] != "build":
+        if build.key in seen:
+            msg = f"its model {build.key[:12]} says that it was made of itself"
+            raise HarnessError(msg)
+        seen.add(build.key)
         source = "source" if build.manifest["kind"] == "compress" else "start"
         build = _sound(_identity(build)["inputs"][source][0], "model", here)
     return _Lineage(entry, artifact, build, _sound(inputs["data"][0], "data", here))
@@ -131,7 +138,7 @@ def _lineage(entry: Entry, here: Here) -> _Lineage:
 def _sound(key: str, what: str, here: Here) -> Entry:
     found = here.store.entry(key)
     if found is None or key in here.damaged:
-        msg = f"its {what} {key[:12]} is {'damaged' if found else 'no longer in the store'}"
+        msg = f"its {what} {key[:12]} is {'damaged' if key in here.damaged else 'no longer in the store'}"
         raise HarnessError(msg)
     return found
 
@@ -153,7 +160,7 @@ def _outdated(lineage: _Lineage, here: Here) -> str:
             "version": spec.version,
             "core": CORE.get(kind),
             "libraries": {name: here.library_version(name) for name in identity["libraries"]},
-            "facets": {name: here.machine[name] for name in identity["facets"]},
+            "facets": {name: here.machine.get(name) for name in identity["facets"]},
         }
         then = {name: identity.get(name) for name in now}
         lines |= dict.fromkeys(f"{spec.name} {line}" if "version" in line else line for line in differences(then, now))

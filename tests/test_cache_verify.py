@@ -165,6 +165,36 @@ def test_what_is_no_number_is_seen_in_every_part_of_an_output(name, bad):
     assert _difference(said, SpanOutput(**parts)) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"component": "other-plugins/model"}, "other-plugins/model"),
+        ({"inputs": {}}, "what it was made of cannot be read: KeyError"),
+        ({"inputs": None}, "what it was made of cannot be read: TypeError"),
+        ({"facets": {"gpu": "Other"}}, 'facets.gpu: "Other" → null'),
+    ],
+)
+def test_an_entry_of_a_plugin_that_is_not_here_is_not_checked_and_the_others_are(ran_once, changes, said):
+    entry = entries(ran_once, "predict")[0]
+    rewrite(entry / KEY, **changes)
+    seal(entry)
+    here = Here(
+        store=Store(ran_once.folder / ".harness"), registry=load_registry(), machine={"isa": detect().isa},
+        library_version=lambda name: versions([name])[name],
+    )  # fmt: skip
+    verdict = recompute(here.store.entry(entry.name), here, Amount(count=1), seed=0)
+    assert verdict.status == "not checked"
+    assert said in verdict.reason
+
+
+def test_a_model_that_was_made_of_itself_ends_the_search(ran_once):
+    entry = entries(ran_once, "compress")[0]
+    rewrite(entry / KEY, inputs={"source": [entry.name, "out"]})
+    seal(entry)
+    said = rows(ran_once.harness("cache", "verify", "--recompute", "1").out)
+    assert sum(f"its model {entry.name[:12]} says that it was made of itself" in line for line in said.values()) == 1
+
+
 # ------------------------------------------------------------------------------------------------------- hidden states
 
 TAUGHT = """

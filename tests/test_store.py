@@ -250,3 +250,48 @@ def test_what_a_full_disk_has_of_a_file_is_removed(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_atomic(tmp_path / "file.txt", "x" * 1000)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ESTALE])
+@pytest.mark.parametrize("name", [MANIFEST, "model.txt"])
+def test_what_cannot_be_read_now_is_left_as_it_is(store, monkeypatch, number, name):
+    """It is another person's, or too many files are open: no reason to make it again, or to take it away."""
+    put(store)
+    whole = Path.open
+
+    def refusing(path: Path, *words, **named):
+        if path.name == name and store.objects in path.parents:
+            raise OSError(number, os.strerror(number), str(path))
+        return whole(path, *words, **named)
+
+    with monkeypatch.context() as planted:
+        planted.setattr(Path, "open", refusing)
+        for look in (store.verify, lambda key: store.sound([key]), store.discard_damaged):
+            with pytest.raises(StoreError, match=rf"entry {STAGE.key[:12]}: .*{name} cannot be read: .* left as it is"):
+                look(STAGE.key)
+        if name == MANIFEST:
+            assert [*store.entries()] == []  # a list of others is no less of use
+    assert store.verify(STAGE.key) is None
+
+
+def test_what_the_disk_has_lost_is_damaged(store, monkeypatch):
+    put(store)
+
+    def lost(path: Path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr("harness.store.file_hash", lost)
+    assert "cannot be read: Input/output error" in store.verify(STAGE.key)
+    assert store.sound([STAGE.key]) == set()
+    assert not store.folder(STAGE.key).exists()
+
+
+def test_an_entry_that_cannot_be_moved_is_an_error_that_names_it(store, monkeypatch):
+    put(store)
+
+    def refusing(path: Path, target: Path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "rename", refusing)
+    with pytest.raises(StoreError, match=rf"removing {STAGE.key[:12]} in the store .*: Permission denied"):
+        store.discard(STAGE.key)

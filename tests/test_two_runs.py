@@ -14,6 +14,7 @@ from harness.cli.common import open_suite
 from harness.executors import Event
 from harness.executors.inputs import difference, state_of
 from harness.executors.local import LocalExecutor
+from harness.executors.running import run_stage
 from harness.keys import Stage
 from harness.store import Store, files_under
 
@@ -163,3 +164,27 @@ def test_a_link_to_a_folder_is_a_stranger_in_an_entry(tmp_path):
     assert store.verify(one.key) is None
     (store.folder(one.key) / "out" / "more").symlink_to(tmp_path)
     assert store.verify(one.key) == "out/more: is no file of this entry"
+
+
+def test_who_fails_after_another_machine_has_made_the_result_is_done(executor, stages, monkeypatch):
+    """Two may work on one stage where a claim was taken over, and the first to end removes what both resume from."""
+    store, first = executor.store, stages[0]
+
+    def late(work) -> dict[str, object]:
+        with store.stage(first.key) as out:
+            (out / "out").mkdir()
+            (out / "out" / "x.txt").write_text("the other's")
+            store.publish(first, out, {}, 1.0, "now")
+        raise FileNotFoundError(2, "No such file or directory", str(work.scratch / "state"))
+
+    said: list[Exception] = []
+    monkeypatch.setattr("harness.executors.running.execute", late)
+    assert run_stage(first, store, 1, surprised=said.append).kind == "done"
+    assert store.verify(first.key) is None
+    store.discard(first.key)
+
+    def failing(work) -> dict[str, object]:
+        raise FileNotFoundError(2, "No such file or directory", "state")
+
+    monkeypatch.setattr("harness.executors.running.execute", failing)
+    assert run_stage(first, store, 1, surprised=said.append).kind == "failed"

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from harness.errors import HarnessError, StageError, raised_at, refused
+from harness.errors import HarnessError, StageError, StoreError, raised_at, refused
 from harness.executors import Event
 from harness.executors.guard import MARK
 from harness.executors.processes import left_running, running
@@ -40,9 +40,30 @@ def run_stage(
     Its inputs have to be in the store. `progress` is told (done, of how many, note). Without a registry, this process's
     plugins are loaded once. `surprised` gets what no stage should raise; as it is, the traceback goes to stderr.
     """
-    started, cpu = time.monotonic(), time.process_time()
+    started = time.monotonic()
     store = Store(store.root.absolute())  # wherever a plugin goes meanwhile
-    known = registry or _plugins()
+    event = _attempt(stage, store, threads, progress, registry or _plugins(), surprised)
+    if event.kind == "failed" and _is_made(store, stage.key):  # by another, who removed what both resume from
+        return Event(kind="done", key=stage.key, seconds=time.monotonic() - started)
+    return event
+
+
+def _is_made(store: Store, key: str) -> bool:
+    try:
+        return store.verify(key) is None
+    except StoreError:
+        return False
+
+
+def _attempt(
+    stage: Stage,
+    store: Store,
+    threads: int,
+    progress: Callable[[int, int, str], None] | None,
+    known: Registry,
+    surprised: Callable[[Exception], None],
+) -> Event:
+    started, cpu = time.monotonic(), time.process_time()
     try:
         with store.stage(stage.key, os.environ.get(MARK, "")) as out:
             work = work_for(stage, store, out, known, threads, progress)
