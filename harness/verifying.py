@@ -138,7 +138,7 @@ def _lineage(entry: Entry, here: Here) -> _Lineage:
 def _sound(key: str, what: str, here: Here) -> Entry:
     found = here.store.entry(key)
     if found is None or key in here.damaged:
-        msg = f"its {what} {key[:12]} is {'damaged' if key in here.damaged else 'no longer in the store'}"
+        msg = f"its {what} {key[:12]} is {'damaged' if found else 'no longer in the store'}"
         raise HarnessError(msg)
     return found
 
