@@ -18,6 +18,7 @@ import click
 
 from harness.assets import Missing, fetch
 from harness.budget import read_budget
+from harness.cli import resuming
 from harness.cli import shards as sharding
 from harness.cli.budgeted import Bought, Within, keeper
 from harness.cli.chosen import BUNDLED, Chosen, apart, choose
@@ -34,6 +35,7 @@ from harness.plan import Plan, Weights
 from harness.plugins import Registry
 from harness.records import SUFFIX, Records, RunFacts, make_records, read_records, with_earlier
 from harness.runner import Outcome
+from harness.runs import announced
 from harness.sharding import gathered, with_shards
 from harness.specs import Reporter
 from harness.store import Store, write_atomic
@@ -213,7 +215,13 @@ def execute(
 ) -> tuple[Plan, Mapping[str, Outcome]]:
     """Run the plan, watched, and `within` a budget where there is one."""
     need.store.create()
-    with start_stages(opened.registry, where, need.store, workers, opened.suite.limits, need) as stages:
+    resuming.say_earlier(need.store, opened.report_name)
+    resuming.say_kept(plan, need.store)
+    limits = opened.suite.limits
+    with (
+        announced(need.store, opened.report_name, len(plan.stages)) as run,
+        start_stages(opened.registry, where, need, workers, limits, run.finished) as stages,
+    ):
         stages.check(plan)
         need.add(plan.stages)
         run_plan = functools.partial(_run_plan, opened, stages, watching, fail_fast=fail_fast, shards=shards)

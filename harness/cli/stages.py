@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -41,16 +41,21 @@ class Gatekeeper(Protocol):
 
 @contextmanager
 def started(
-    registry: Registry, where: Chosen, store: Store, workers: int | None, limits: Limits, need: Need | None = None
+    registry: Registry,
+    where: Chosen,
+    need: Need,
+    workers: int | None,
+    limits: Limits,
+    finished: Callable[[str], None],
 ) -> Iterator[Stages]:
     """The executor, made with this machine's cores as soon as a stage needs it; closed afterwards.
 
-    `need` is told of every plan before it runs.
+    `need` is told of every plan before it runs, `finished` the key of each stage whose result is there.
     """
     capacity = workers or usual_workers()
     relay = _Relay()
     request = ExecutorRequest(
-        store=store,
+        store=need.store,
         capacity=capacity,
         threads=max(1, cores() // capacity),
         params=where.params(),
@@ -66,12 +71,12 @@ def started(
     def make() -> Executor:
         made = _made(spec, request, where.title)
         # The harness's own bugs keep their traceback.
-        return made if where.entry.provider.distribution == BUNDLED else Guarded(made, where.title, store)
+        return made if where.entry.provider.distribution == BUNDLED else Guarded(made, where.title, need.store)
 
     executor = Lazily(make)
     with _ended_like_an_interrupt():
         try:
-            yield Stages(store, executor, relay, drawn=not spec.interactive, need=need)
+            yield Stages(need, executor, relay, finished, drawn=not spec.interactive)
         finally:
             executor.close()
 
@@ -112,11 +117,16 @@ class _Relay:
 class Stages:
     """Runs plans, one after another, on one executor."""
 
-    store: Store
+    need: Need
     executor: Lazily
     relay: _Relay
+    finished: Callable[[str], None]
     drawn: bool  # may live bars be drawn meanwhile?
-    need: Need | None = None
+
+    @property
+    def store(self) -> Store:
+        """Where results go."""
+        return self.need.store
 
     def check(self, plan: Plan) -> None:
         """PluginError where the executor cannot run what is not in the store, whether or not it can be made."""
@@ -133,8 +143,7 @@ class Stages:
         gate: Gatekeeper | None = None,
     ) -> Mapping[str, Outcome]:
         """Run a plan to its end; `what` names the things that are counted, `outcomes` are known already."""
-        if self.need:
-            self.need.add(plan.stages)
+        self.need.add(plan.stages)
         known = {key: outcome for key, outcome in (outcomes or {}).items() if key in plan.stages}
         new = replace(plan, stages={key: stage for key, stage in plan.stages.items() if key not in known})
         with make_display(new, what, drawn=self.drawn) as display:
@@ -146,6 +155,8 @@ class Stages:
                 if not kept_out:  # those are many, and come to light with their cells
                     display(said, stage, event)
                 watching.stage(said, stage, event)
+                if isinstance(event, Outcome) and event.status in ("ok", "cached"):
+                    self.finished(stage.key)
                 if gate and isinstance(event, Outcome):
                     gate.saw(stage, event)
 

@@ -1,0 +1,116 @@
+"""Which runs of a suite go on in a store, and which were left by a process that died: files that beat, one per run."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.heartbeats import SILENT_S, Beat, Holder, Said, begin, read
+from harness.plain import plain
+from harness.store import Store
+
+_TELL_S = 2.0  # between two words of how far it is
+_LEFT = 10 * SILENT_S  # seconds without a beat, by the file server's clock: enough to say so, decides nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A run that has not come to its end."""
+
+    path: Path
+    name: str  # the suite's, with the mode
+    goes_on: bool  # False: whoever it was is dead, or silent for long
+    holder: Holder | None
+    since: str  # ISO 8601, by the holder's clock
+    done: int  # of `stages`
+    stages: int
+
+    def __str__(self) -> str:
+        return f"{self.holder or 'somebody'}, since {self.since}, {self.done} of {self.stages} stages"
+
+
+@dataclass
+class Announced:
+    """This run, as others see it."""
+
+    beat: Beat | None  # None: the disk refused, and nobody is told
+    content: dict[str, Any]
+    done: set[str] = field(default_factory=set)
+    told: float = 0.0  # monotonic, seconds
+
+    def finished(self, key: str) -> None:
+        """A stage is done, or was there."""
+        self.done.add(key)
+        if self.beat and time.monotonic() - self.told > _TELL_S:
+            self.told = time.monotonic()
+            self.beat.tell({**self.content, "done": len(self.done)})
+
+
+@contextlib.contextmanager
+def announced(store: Store, name: str, stages: int) -> Iterator[Announced]:
+    """Let others see this run for as long as it lasts; what is killed leaves its file behind."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    content = {"name": name, "since": since, "stages": stages, "done": 0}
+    beat = None
+    with contextlib.suppress(OSError):
+        beat = begin(store.runs / f"{uuid.uuid4().hex}.json", content)
+    try:
+        yield Announced(beat, content)
+    finally:
+        if beat:
+            beat.end()
+
+
+def found(store: Store) -> list[Found]:
+    """All that have not ended, the oldest first."""
+    now = _server_time(store)
+    runs = [(path, said) for path in store.runs.glob("[0-9a-f]*.json") if (said := read(path))]
+    return sorted((_found(path, said, now) for path, said in runs), key=lambda one: one.since)
+
+
+def forget(run: Found) -> None:
+    """Remove what a dead one left: it has been said."""
+    with contextlib.suppress(OSError):
+        run.path.unlink()
+
+
+def _found(path: Path, said: Said, now: float) -> Found:
+    gone = said.holder is not None and said.holder.is_gone
+    silent = now - said.mark[1] / 1e9 > _LEFT
+    return Found(
+        path=path,
+        name=_text(said.content, "name"),
+        goes_on=not (gone or silent),
+        holder=said.holder,
+        since=_text(said.content, "since") or "some time",
+        done=_count(said.content, "done"),
+        stages=_count(said.content, "stages"),
+    )
+
+
+def _server_time(store: Store) -> float:
+    """What the file system takes for now, in seconds: times of change are by its clock."""
+    probe = store.runs / f".{uuid.uuid4().hex}"
+    try:
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
+    except OSError:
+        return time.time()
+    return now
+
+
+def _text(content: Mapping[str, Any], name: str) -> str:
+    value = content.get(name)
+    return plain(value, 200) if isinstance(value, str) else ""
+
+
+def _count(content: Mapping[str, Any], name: str) -> int:
+    value = content.get(name)
+    return value if type(value) is int else 0
