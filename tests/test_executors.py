@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from harness import Event, ExecutorRequest, ExecutorSpec, Params, PluginError, run_stage, stage_from_json
 from harness.cli.chosen import choose
 from harness.cli.stages import started
+from harness.keeping import Need
 from harness.keys import Ref, Stage
 from harness.limits import Limits
 from harness.observing import Audience
@@ -24,6 +25,14 @@ from harness.plugins import Provider, Registered, Registry, load_registry
 from harness.store import Store
 
 COMMON = {"summary": "for tests", "version": 1}
+
+
+def need(store: Store) -> Need:
+    return Need(store, store.root.parent / "toys.records.jsonl")
+
+
+def ignore(key: str) -> None:
+    return None
 
 
 def stage(label: str, *needs: Stage, exclusive: bool = False) -> Stage:
@@ -106,7 +115,9 @@ BROKEN = ExecutorSpec(name="broken", factory="test_executors:Broken", **COMMON)
 
 def run(store, stages, name, known=None, audience=None, workers=None):
     known = known or registry(POOL, BROKEN)
-    with started(known, choose(known, "executor", "--executor", name), store, workers, Limits()) as running:
+    with started(
+        known, choose(known, "executor", "--executor", name), need(store), workers, Limits(), ignore
+    ) as running:
         plan = Plan(suite=None, cells=(), stages={s.key: s for s in stages})
         outcomes = running.run(plan, "stages", audience or Audience([], "x", {}))
         executor = getattr(running.executor, "executor", running.executor)
@@ -300,7 +311,10 @@ def test_a_stage_that_is_said_to_be_done_and_is_not_there_has_failed(store, ran)
 def test_an_executor_that_cannot_be_closed_is_named(store, ran):
     known = registry(WRONG)
     closing = pytest.raises(PluginError, match=r"executor wrong \(t 1\): OSError: cannot")
-    with closing, started(known, choose(known, "executor", "--executor", "wrong=close"), store, None, Limits()):
+    with (
+        closing,
+        started(known, choose(known, "executor", "--executor", "wrong=close"), need(store), None, Limits(), ignore),
+    ):
         pass
 
 
@@ -315,7 +329,7 @@ def test_one_of_anothers_is_chosen_by_its_full_name_and_takes_nobodys_place(stor
 def test_inline_waits_for_a_stage_that_another_run_has(store, ran):
     known = registry()
     chosen = choose(known, "executor", "--executor", "inline")
-    with started(known, chosen, store, None, Limits()) as running:
+    with started(known, chosen, need(store), None, Limits(), ignore) as running:
         assert running.executor.wait(0.01) == []
         assert ran.stages == []
 

@@ -13,7 +13,7 @@ from conftest import SUITE
 from harness import runs
 from harness.store import Store
 
-SLOW = SUITE.replace('use = "toy"\n[models.plain]', 'use = "toy"\nrounds = 60_000_000\n[models.plain]')
+SLOW = SUITE.replace('use = "toy"\n[models.plain]', 'use = "toy"\nrounds = 150_000_000\n[models.plain]')
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def wait_for(condition, seconds: float = 60.0) -> None:
 
 def test_a_run_that_was_killed_is_recognised_once_and_what_it_made_is_kept(project):
     project.harness("run", "toys.toml", "--only", "model=plain,seed=1")
-    project.write(SLOW.replace("60_000_000", "600_000_000"))
+    project.write(SLOW.replace("150_000_000", "900_000_000"))
     folder = project.folder / ".harness/runs"
     run = project.start("run", "toys.toml")
     wait_for(lambda: [*folder.glob("*.json")])
