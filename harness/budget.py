@@ -97,8 +97,8 @@ def _is(cell: Cell, wanted: Any) -> bool:
 def unsettled(report: Report) -> frozenset[Row]:
     """The rows whose question is still open.
 
-    That is a bar of retention that is INCONCLUSIVE, or a claim that is undecided. Where nobody asks anything, it is
-    whether the row differs from the anchor: its interval holds 0.
+    That is a bar of retention that is INCONCLUSIVE or was not judged, or a claim that is undecided. Where nobody asks
+    anything, it is whether the row differs from the anchor: its interval holds 0.
     """
     found = [*_claimed(report), *(row for row in report.rows if _is_open(row, report.primary.name))]
     return frozenset(frozenset(row.axes.items()) for row in found)
@@ -123,7 +123,7 @@ def _is_open(row: ReportRow, metric: str) -> bool:
 
     bars = [bar for kept in row.keeps for bar in kept.bars]
     if bars:
-        return any(bar.verdict == "INCONCLUSIVE" for bar in bars)
+        return any(isinstance(bar.verdict, Absent) or bar.verdict == "INCONCLUSIVE" for bar in bars)
     difference = row.quality[metric].difference
     return not row.anchor and (isinstance(difference, Absent) or difference.low <= 0 <= difference.high)
 

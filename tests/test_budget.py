@@ -19,6 +19,7 @@ from harness.executors import Event
 from harness.keys import Ref, Stage
 from harness.manifest import sealed
 from harness.plan import CellPlan, Plan
+from harness.reports.model import Absent
 from harness.runner import Runner
 from harness.store import Store
 from harness.suite import Cell
@@ -192,12 +193,12 @@ def row(model: str, *verdicts: str, low: float = 0.1, anchor: bool = False):
 
 def test_open_are_inconclusive_bars_undecided_claims_and_differences_that_may_be_none():
     rows = [row("big", anchor=True, low=-1), row("passed", "PASS", low=-1), row("open", "PASS", "INCONCLUSIVE"),
-            row("unasked"), row("maybe", low=-0.1), row("claimed", "FAIL")]  # fmt: skip
+            row("unasked"), row("maybe", low=-0.1), row("claimed", "FAIL"), row("unjudged", Absent("no anchor"))]  # fmt: skip
     claims = [{"row": {"model": "claimed"}, "than": "their CNN"}, {"row": {"model": "passed"}, "than": "their CNN"}]
     verdicts = [SimpleNamespace(verdict="undecided"), SimpleNamespace(verdict="supported")]
     primary = SimpleNamespace(name="f1")
     found = unsettled(SimpleNamespace(rows=rows, run={"claims": claims}, claims=verdicts, primary=primary))
-    assert {dict(one)["model"] for one in found} == {"open", "maybe", "claimed"}
+    assert {dict(one)["model"] for one in found} == {"open", "maybe", "claimed", "unjudged"}
 
 
 # ------------------------------------------------------------------------------------------------------------ the gate
@@ -248,26 +249,36 @@ def test_nothing_starts_or_goes_on_when_the_time_is_up(keeper):
     assert "what was trained" not in keeper(stage("teacher"), True)
 
 
+def measurement(label: str, anchor: Stage) -> Stage:
+    return Stage(
+        kind="measure", component="core", version=1, label=label, exclusive=True, inputs={"anchor": Ref(anchor.key)}
+    )
+
+
 def test_time_is_kept_for_measurements_and_what_runs_then_is_stopped(keeper):
-    keeper.reserve([stage("quick", exclusive=True), stage("teach b", exclusive=True)])
+    anchor = stage("anchor")
+    keeper.reserve([measurement("quick", anchor), measurement("teach b", anchor)])
     assert keeper.reserved == 25  # 5 and 20, which is half of what is left
     keeper.now_left = 24.0
     assert keeper(stage("strange"), True) is None  # another executor would still have it
     keeper.stops = True
+    assert keeper(stage("strange"), True) is None  # without the anchor nothing can be measured
+    with keeper.store.stage(anchor.key) as out:
+        keeper.store.publish(anchor, out, {}, 1.0, "now")
     assert keeper(stage("strange"), True).startswith("stopped so that 24 s are left to measure what is done: ")
     assert keeper(stage("strange"), False)
     assert keeper(stage("strange", exclusive=True), True) is None
-    keeper.reserve([stage("strange", exclusive=True)])
+    keeper.reserve([measurement("strange", anchor)])
     assert keeper.reserved == 12  # of unknown cost: a tenth of six hours, but half of what is left at most
     keeper.keeps_training = True
-    keeper.reserve([stage("quick", exclusive=True)])
+    keeper.reserve([measurement("quick", anchor)])
     assert keeper.reserved == 0
 
 
 def test_what_is_done_is_measured_though_something_else_hangs(keeper):
     """The clock is the executor's number of looks."""
     done, hangs = stage("done"), stage("hangs")
-    measure = stage("quick measure", done, exclusive=True)
+    measure = measurement("quick measure", done)
     running: list[Stage] = []
 
     class Executor:

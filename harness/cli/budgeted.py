@@ -41,6 +41,7 @@ class Keeper:
     store: Store
     history: History
     reserved: float = 0.0  # seconds that are kept for measurements
+    anchors: frozenset[str] = frozenset()  # without which nothing can be measured
     stops: bool = False  # can a stage be stopped, and others still run?
     keeps_training: bool = False  # may a training start that will go on another time?
 
@@ -73,7 +74,7 @@ class Keeper:
         kept = "; what was trained is kept" if stage.kind == "train" else ""
         if self.left <= 0:
             return f"stopped when the budget of {self.budget} was spent{kept}: {GOES_ON}"
-        if self.stops and not stage.exclusive and self.left <= self.reserved:
+        if self.stops and not stage.exclusive and self.left <= self.reserved and self._can_measure:
             return f"stopped so that {rough(self.left)} are left to measure what is done{kept}: {GOES_ON}"
         return None
 
@@ -85,8 +86,13 @@ class Keeper:
         needs = "" if cost is None else f"; {stage.label} needs about {rough(cost)}"
         return f"{self.state}{needs}: {GOES_ON}"
 
+    @property
+    def _can_measure(self) -> bool:
+        return all(self.store.entry(key) for key in self.anchors)
+
     def reserve(self, measurements: Sequence[Stage]) -> None:
         """Keep time for them, so that what is done can be measured; half of what is left at most."""
+        self.anchors = frozenset(stage.inputs["anchor"].key for stage in measurements)
         costs = [self.cost(stage) for stage in measurements]
         unknown = UNKNOWN * self.budget.seconds if None in costs else 0.0
         wanted = unknown + sum(cost for cost in costs if cost is not None)
@@ -237,7 +243,7 @@ class Within:
         }
         wished = {one.cell: one.measure for one in self.whole.cells}  # also where the anchor was not run
         short = {
-            one.cell.id: outcomes[key].reason
+            one.cell.id: outcomes[key].reason.removeprefix("because of: ")
             for one in cells
             for key in (one.ensemble, one.measure or wished[one.cell])
             if kept[one.cell.id]["status"] == "ok" and key and self._closed(key)
