@@ -120,7 +120,8 @@ def run(store, stages, name, known=None, audience=None, workers=None):
     ) as running:
         plan = Plan(suite=None, cells=(), stages={s.key: s for s in stages})
         outcomes = running.run(plan, "stages", audience or Audience([], "x", {}))
-        executor = getattr(running.executor, "executor", running.executor)
+        made = running.executor.executor
+        executor = getattr(made, "executor", made)  # another's is guarded
         return {plan.stages[key].label: outcome for key, outcome in outcomes.items()}, executor
 
 
@@ -313,9 +314,11 @@ def test_an_executor_that_cannot_be_closed_is_named(store, ran):
     closing = pytest.raises(PluginError, match=r"executor wrong \(t 1\): OSError: cannot")
     with (
         closing,
-        started(known, choose(known, "executor", "--executor", "wrong=close"), need(store), None, Limits(), ignore),
+        started(
+            known, choose(known, "executor", "--executor", "wrong=close"), need(store), None, Limits(), ignore
+        ) as running,
     ):
-        pass
+        assert running.executor.capacity == 1  # it is made when it is asked first
 
 
 def test_one_of_anothers_is_chosen_by_its_full_name_and_takes_nobodys_place(store, ran):
@@ -364,7 +367,10 @@ def test_inline_answers_the_same_as_worker_processes(project, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("lokal", "--executor: 'lokal' is not a known executor. Did you mean 'local'? Known: 'inline', 'local'"),
+        (
+            "lokal",
+            "--executor: 'lokal' is not a known executor. Did you mean 'local'? Known: 'dask', 'inline', 'local'",
+        ),
         ("inline=post_mortm=true", "--executor inline: post_mortm: unknown key. Did you mean 'post_mortem'?"),
         ("inline=post_mortem=7", "--executor inline: post_mortem: expected true or false, got 7 (integer)"),
         ("local=4", "--executor local: 'local' has no parameters, got '4'"),
@@ -380,7 +386,7 @@ def test_executors_are_listed_and_described():
     from harness.cli.list_command import command
 
     listed = CliRunner().invoke(command, ["executors"]).stdout
-    assert [line.split()[0] for line in listed.splitlines()] == ["executors", "inline", "local"]
+    assert [line.split()[0] for line in listed.splitlines()] == ["executors", "dask", "inline", "local"]
     described = CliRunner().invoke(command, ["executors", "inline"]).stdout
     assert "for a debugger and breakpoints" in described
     assert "post_mortem" in described
