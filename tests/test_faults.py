@@ -11,7 +11,7 @@ from itertools import islice
 
 import pytest
 
-from benchmarks.faults import Kind, NotHere, Trial, corruption, crowd, disk, inputs, kills, table
+from benchmarks.faults import Kind, NotHere, Trial, corruption, crowd, disk, inputs, kills, places, table
 from benchmarks.faults import __main__ as command
 from benchmarks.faults.catalogue import KINDS
 from benchmarks.faults.planting import Fault
@@ -104,6 +104,19 @@ def test_each_way_to_damage_an_entry_is_found_and_healed():
 def test_an_input_that_changes_while_it_is_read_is_refused():
     for trials in (inputs.data(2), inputs.entries(1)):
         assert [trial for trial in trials if trial.problem] == []
+
+
+def test_odd_surroundings_change_nothing():
+    wanted, _ = calm(SMALL)
+    with project(SMALL, inside="Ёлки и\n'палки' -- {0} [b]", variables={"CLOCK": str(400 * places.DAY)}) as one:
+        assert places.lived(one, wanted, preexec_fn=lambda: os.closerange(0, 3), umask=0o077) == ""
+
+
+def test_a_suite_whose_path_is_no_text_is_refused():
+    with project(SMALL, suite_at="\udcff.toml") as one:
+        said = one.run()
+        assert said.code == 2
+        assert r"'\udcff.toml': the path is not UTF-8; rename the file or its folder" in said.err
 
 
 # ------------------------------------------------------------------------------------------------------------ the table

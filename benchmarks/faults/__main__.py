@@ -39,6 +39,8 @@ def _try(kind: Kind, count: int) -> table.Result:
             if time.monotonic() - said > PATIENCE:
                 said = time.monotonic()
                 print(f"{kind.name}: {len(trials)} of {count}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:  # what was tried counts
+        print(f"{kind.name}: stopped after {len(trials)}", file=sys.stderr, flush=True)
     except NotHere as reason:
         skipped = str(reason)
     result = table.summed(kind.name, trials, skipped)

@@ -30,7 +30,7 @@ ENDING_S = 2.0  # that processes may take to end
 MARK = "FAULT_TRIAL"  # in the environment of all that a trial starts
 LEFT_OUT = ("HARNESS_", "PYTHONDONTWRITEBYTECODE")  # variables
 NEVER = 999  # exit code of a command that did not end
-TIMES = re.compile(r"(.*_)?seconds|finished|started|seal")  # the last is over the others
+VARIES = re.compile(r"(.*_)?seconds|finished|started|seal|retry")  # fields: times, a digest over them, a path
 STABLE = ("Quality", "Size", "What the compressors did", "Data")  # sections of a report without a time
 
 SUITE = """
@@ -100,7 +100,7 @@ class Project:
         return self
 
     def environment(self, fault: Fault | None = None) -> dict[str, str]:
-        places = [str(HOOK)] if fault else []
+        places = [str(HOOK)] if fault or "CLOCK" in self.variables else []
         path = os.pathsep.join([*places, str(ROOT), str(ROOT / "plugins"), str(TOY)])
         kept = {name: value for name, value in os.environ.items() if not name.startswith(LEFT_OUT)}
         own = {"PYTHONPATH": path, "TOY_RAN": str(self.folder / "ran.txt"), "HF_HUB_OFFLINE": "1", MARK: self.mark}
@@ -203,7 +203,7 @@ def _comparable(entry: Entry) -> dict[str, Any]:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _timeless(item) for name, item in value.items() if not TIMES.fullmatch(name)}
+        return {name: _timeless(item) for name, item in value.items() if not VARIES.fullmatch(name)}
     return [_timeless(item) for item in value] if isinstance(value, list) else value
 
 
@@ -236,10 +236,10 @@ def _command(process: psutil.Process) -> str:
 
 
 @contextlib.contextmanager
-def project(text: str, **named: Any) -> Iterator[Project]:
-    """A project in a folder that is removed afterwards, with all that it started."""
+def project(text: str, inside: str = "", **named: Any) -> Iterator[Project]:
+    """A project in a folder (or in one `inside` it) that is removed afterwards, with all that it started."""
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
-        made = Project(Path(folder), **named).write(text)
+        made = Project(Path(folder, inside), **named).write(text)
         try:
             yield made
         finally:

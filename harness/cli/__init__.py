@@ -82,10 +82,21 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(main_inner(arguments))
 
 
+def _open_what_is_closed() -> None:
+    """Streams that were closed before the start lead nowhere: the next file that is opened would take their place."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
 def main_inner(arguments: list[str] | None = None) -> int:
     """The same, returning the exit code."""
     from harness.errors import HarnessError
 
+    _open_what_is_closed()
     try:
         return int(cli.main(arguments, prog_name="harness", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:

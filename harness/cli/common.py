@@ -119,7 +119,13 @@ def open_suite(suite: str, only: str | None, overrides: tuple[str, ...], *, rehe
 
 
 def suite_path(name: str) -> Path:
-    """The path as given, or the quickstart that is installed with the harness when none was given."""
+    """The path as given, or the quickstart that is installed with the harness when none was given.
+
+    SuiteError for one that is no text: records, which are UTF-8, could not say how to run the suite again.
+    """
+    if any("\ud800" <= sign <= "\udfff" for sign in name):
+        msg = f"{name!r}: the path is not UTF-8; rename the file or its folder"
+        raise SuiteError(msg)
     path = Path(name)
     if name != QUICKSTART or path.exists():
         return path
