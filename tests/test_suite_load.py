@@ -272,3 +272,14 @@ def test_messages_never_carry_control_characters() -> None:
     (line,) = problems(GOOD.replace('name = "small"', 'name = "\\u001b[31m\\nred"'))
     assert line.isprintable()
     assert r"'\x1b[31m\nred'" in line
+
+
+def test_texts_that_no_suite_has_are_refused_at_once(tmp_path):
+    path = tmp_path / "a.toml"
+    for text, said in (
+        ("#" * (2 << 20), "larger than 1 MiB"),
+        (".".join("a" * 50_000) + " = 1", "a chain of 100 keys"),
+    ):
+        path.write_text(text)
+        with pytest.raises(SuiteError, match=rf"a\.toml: {said}"):
+            load_suite(path, REGISTRY)

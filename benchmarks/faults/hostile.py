@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks.faults import Kind, Trial, hostile_data, hostile_models, hostile_onnx
+from benchmarks.faults import Kind, Trial, hostile_data, hostile_files, hostile_models, hostile_onnx
 from benchmarks.faults.hostile_traps import Trap, Verdict, shut
 
 GROUPS: dict[str, tuple[Callable[[], Iterable[Trap]], str]] = {
-    name: group for module in (hostile_models, hostile_onnx, hostile_data) for name, group in module.GROUPS.items()
+    name: group
+    for module in (hostile_models, hostile_onnx, hostile_data, hostile_files)
+    for name, group in module.GROUPS.items()
 }
 HELD = (
     "refused in a sentence that names the file, or contained: no canary, no network, nothing outside, 20 s and 512 MiB"

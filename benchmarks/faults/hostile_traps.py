@@ -14,6 +14,7 @@ from harness.testing.sandbox import Outcome, sandbox
 
 SECONDS, MIB = 20.0, 512  # that a payload may take beyond what the process holds anyway; address space: four times that
 SECRET = "the-secret-of-another-file"
+WRITTEN = ("built", "encoder", "board")  # where doors leave what they make, and reports of the record x
 REFUSED, TAKEN, DIED = "refused", "taken", "died"
 EITHER = (REFUSED, TAKEN)
 NATIVE = (REFUSED, TAKEN, DIED)  # native code reads it: its process may die, which is its stage's failure alone
@@ -103,8 +104,9 @@ def spring(trap: Trap, folder: Path) -> Verdict:
 
 
 def _around(ground: Ground) -> set[str]:
-    """All that lies beside what was handed over."""
-    return {str(path) for path in ground.outside.rglob("*")}
+    """All that lies beside what was handed over, and what nobody asked to be written there."""
+    beside = (path for path in ground.given.parent.iterdir() if path.name not in WRITTEN and path.name[:2] != "x.")
+    return {str(path) for path in (*ground.outside.rglob("*"), *beside)}
 
 
 def _traces(ground: Ground, before: set[str], text: str) -> Iterator[str]:
@@ -121,7 +123,7 @@ def _traces(ground: Ground, before: set[str], text: str) -> Iterator[str]:
 
 
 def _refusal(trap: Trap, given: Path, code: int, text: str) -> Iterator[str]:
-    if "Traceback" in text:
+    if "Traceback (most recent" in text:
         yield "a traceback instead of a sentence: " + text.strip().splitlines()[-1][:200]
     elif code not in (1, 2, 5):
         yield f"exit code {code}"

@@ -48,6 +48,8 @@ _SECTIONS = (
     "study",
     "claims",
 )
+_LARGEST = 1 << 20  # bytes of a suite
+_CHAIN = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]+[ \t]*\.[ \t]*){100}")  # of keys: each is looked at with all before it
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -78,8 +80,12 @@ def parse_suite(text: str, registry: Registry, overrides: Sequence[str] = (), pa
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-        return data.decode("utf-8")
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) <= _LARGEST:
+            data = data.removeprefix(codecs.BOM_UTF8)
+            return data.decode("utf-8")
+        msg = f"{path}: larger than {_LARGEST >> 20} MiB, and no suite is: name the .toml file of one"
     except FileNotFoundError:
         near = [str(other) for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         known = f" Suites there: {choices(near[:20])}" if near else f" There is no suite in {path.parent}"
@@ -96,6 +102,9 @@ def _read(path: Path) -> str:
 
 
 def _toml(text: str, label: str) -> dict[str, Any]:
+    if _CHAIN.search(text):
+        msg = f"{label}: a chain of 100 keys, and no suite nests so deeply"
+        raise SuiteError(printable(msg))
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
