@@ -24,7 +24,8 @@ from harness_dask.workers import Workers
 if TYPE_CHECKING:
     from distributed import Future
 
-_LOOK_S = 1.0  # between two looks at the cluster and the claims
+_LOOK_S = 1.0  # between two looks at the claims
+_WORKERS_S = 3.0  # between two looks at the workers: the scheduler says all of them, all of it
 _VISIBLE_S = 60.0  # a network file system may show a finished result so much later
 _GONE_S = 5.0  # nobody works on a stage any more, and no answer came in so long
 _AT_A_LOOK = 100  # claims that are read
@@ -57,7 +58,8 @@ class DaskExecutor:
     _attempts: dict[str, _Attempt] = field(default_factory=dict)
     _ended: queue.SimpleQueue[tuple[str, Future[str]]] = field(default_factory=queue.SimpleQueue)
     _lost: int = 0
-    _looked: float = 0.0
+    _looked: float = 0.0  # at claims, monotonic, seconds
+    _counted: float = 0.0  # workers, likewise
     _place: int = 0  # where reading of claims goes on
     _said: set[str] = field(default_factory=set)
 
@@ -207,7 +209,8 @@ class DaskExecutor:
 
     def _look(self) -> list[Event]:
         self._reconnect()
-        self._look_at_workers()
+        if time.monotonic() - self._counted >= _WORKERS_S:
+            self._look_at_workers()
         events: list[Event] = []
         for attempt in self._next_attempts():
             events += self._ending(self._visible(attempt) if attempt.done else self._look_at(attempt))
@@ -254,6 +257,7 @@ class DaskExecutor:
                 future.cancel()
 
     def _look_at_workers(self) -> None:
+        self._counted = time.monotonic()
         with contextlib.suppress(OSError, TimeoutError):  # the scheduler is just going; the next look says so
             self.workers.look(self.cluster.client)
         for lines in self.workers.unfit.values():

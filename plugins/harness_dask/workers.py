@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,11 +36,12 @@ class Workers:
     slots: dict[str, int] = field(default_factory=dict)  # stages at once
     offers: dict[str, Mapping[str, float]] = field(default_factory=dict)  # resources by label
     _known: dict[Any, bool] = field(default_factory=dict)
+    _shares: dict[str, tuple[int, int]] = field(default_factory=dict)  # threads and capacity, as workers were told
 
     def ask(self, store: Any, stages: Sequence[Stage]) -> None:
         """From now on, workers are looked at for these stages."""
         self.question = asked(store, self.token, stages)
-        self.fit, self.unfit, self._known = {}, {}, {}
+        self.fit, self.unfit, self._known, self._shares = {}, {}, {}, {}
 
     @property
     def capacity(self) -> int:
@@ -57,17 +60,23 @@ class Workers:
             self.fit.pop(gone, None)
             self.unfit.pop(gone, None)
             self.frozen.discard(gone)
+            self._shares.pop(gone, None)
         new = [who for who in there if who not in self.fit and who not in self.unfit]
         if not new:
             return
         for who in new:
             self.slots[who], self.offers[who] = int(there[who]["nthreads"]), dict(there[who]["resources"])
-        for who in new:
-            self._judge(who, _asked(client, who, self.question))
+        for who, found in _answers({who: self._question_for(client, who) for who in new}).items():
+            self._judge(who, found)
         self._known = {}
         self._admit(client)
 
+    def _question_for(self, client: Client, who: str) -> Callable[[], Any]:
+        return lambda: client.run(worker.describe, self.question, workers=[who], on_error="return")[who]
+
     def _judge(self, who: str, found: Any) -> None:
+        if isinstance(found, KeyError | OSError) and not isinstance(found, TimeoutError):
+            return  # it has gone while it was asked
         if isinstance(found, Exception):
             why = [f"{who} cannot run stages: {type(found).__name__}: {str(found)[:200]}; install the harness there"]
         else:
@@ -83,10 +92,18 @@ class Workers:
         slots = Counter[str]()
         for who, found in self.fit.items():
             slots[found["host"]] += self.slots[who]
-        for who, found in self.fit.items():
-            capacity = slots[found["host"]]
-            threads = max(1, found["cores"] // capacity)
-            _within(_ANSWER_S, lambda: client.run(worker.admit, self.token, threads, capacity, workers=[who]))  # noqa: B023
+        shares = {
+            who: (max(1, found["cores"] // slots[found["host"]]), slots[found["host"]])
+            for who, found in self.fit.items()
+        }
+        told = _answers(
+            {
+                who: _admission(client, who, self.token, share)
+                for who, share in shares.items()
+                if self._shares.get(who) != share
+            }
+        )
+        self._shares = {who: share for who, share in shares.items() if not isinstance(told.get(who), Exception)}
 
     def may_run(self, stage: Stage) -> list[str] | None:
         """Addresses; None where any worker that is there may."""
@@ -122,27 +139,28 @@ class Workers:
         ]
 
 
-def _asked(client: Client, who: str, question: Mapping[str, Any]) -> Any:
-    """What a worker says of itself, or the exception that came instead."""
-    found = _within(_ANSWER_S, lambda: client.run(worker.describe, question, workers=[who], on_error="return"))
-    return found if isinstance(found, Exception) else found.get(who, KeyError("it has gone"))
+def _admission(client: Client, who: str, token: str, share: tuple[int, int]) -> Callable[[], Any]:
+    return lambda: client.run(worker.admit, token, *share, workers=[who])
 
 
-def _within(seconds: float, call: Callable[[], Any]) -> Any:
-    """What a call returns, or the exception that it raises; a TimeoutError where it takes longer."""
-    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+def _answers(questions: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """What each returns, or the exception that it raises; all are asked at once, and the frozen do not answer."""
+    answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
 
-    def run() -> None:
+    def ask(who: str) -> None:
         try:
-            answers.put(call())
+            answers.put((who, questions[who]()))
         except Exception as error:
-            answers.put(error)
+            answers.put((who, error))
 
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return answers.get(timeout=seconds)
-    except queue.Empty:
-        return TimeoutError(f"no answer in {seconds:g} s")
+    for who in questions:
+        threading.Thread(target=ask, args=(who,), daemon=True).start()
+    found: dict[str, Any] = {who: TimeoutError(f"no answer in {_ANSWER_S:g} s") for who in questions}
+    until = time.monotonic() + _ANSWER_S
+    with contextlib.suppress(queue.Empty):
+        for _ in questions:
+            found.update([answers.get(timeout=max(0.0, until - time.monotonic()))])
+    return found
 
 
 def _unoffered(label: str, amount: float, count: int) -> str:
