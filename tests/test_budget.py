@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -367,6 +368,12 @@ def test_what_does_not_fit_is_listed_and_the_rest_is_run(project):
     assert len(project.ran) == len(["prepare"] + 2 * ["build"] + 2 * ["compress"] + 2 * ["build"])
     whole = project.harness("run", "toys.toml")
     assert "stages: 6 done, 19 from the store" in whole.err
+    for path in project.folder.glob(".harness/objects/??/*/manifest.json"):
+        label = json.loads(path.read_text())["label"]
+        if "seed 2" in label and not label.startswith("build"):
+            shutil.rmtree(path.parent)
+    short = project.harness("run", "toys.toml", "--budget", "0.1s", code=4)  # what is there of a cell is no failure
+    assert "4 cells done, 4 left" in short.err
 
 
 SLOW = "speed = { blocks = 3, inputs = 4, turn_ms = 1.0, batch_size = 4, threads = 1 }"

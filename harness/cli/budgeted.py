@@ -228,7 +228,11 @@ class Within:
         if self.fail_fast and self._failed:
             first = next(stage.label for key, stage in self._plan.stages.items() if key in self._failed)
             never = Outcome(status="not run", reason=f"--fail-fast after: {first}")
-        return {key: self.outcomes.get(key, never) for key in self._plan.stages}
+        there = Outcome(status="cached")
+        known = self.outcomes
+        return {
+            key: known[key] if key in known else there if self._is_there(key) else never for key in self._plan.stages
+        }
 
     # ------------------------------------------------------------------------------------------------- what it bought
 
