@@ -86,6 +86,11 @@ class Claims:
             return None
         return _at_work(said.content, said.holder)
 
+    def all(self) -> list[AtWork]:
+        """Everybody at work, by what their stages are called; of processes elsewhere, those that may have died too."""
+        found = [self.look(path.stem) for path in self.folder.glob("[0-9a-f]*.json")]
+        return sorted((one for one in found if one), key=lambda one: one.label)
+
     def stop(self, key: str) -> None:
         """Have whoever works on it stop: the claim is taken from them."""
         with contextlib.suppress(OSError):

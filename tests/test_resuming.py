@@ -13,7 +13,7 @@ from conftest import SUITE
 from harness import runs
 from harness.store import Store
 
-SLOW = SUITE.replace('use = "toy"\n[models.plain]', 'use = "toy"\nrounds = 150_000_000\n[models.plain]')
+SLOW = SUITE.replace('use = "toy"\n[models.plain]', 'use = "toy"\nrounds = 250_000_000\n[models.plain]')
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def wait_for(condition, seconds: float = 60.0) -> None:
 
 def test_a_run_that_was_killed_is_recognised_once_and_what_it_made_is_kept(project):
     project.harness("run", "toys.toml", "--only", "model=plain,seed=1")
-    project.write(SLOW.replace("150_000_000", "900_000_000"))
+    project.write(SLOW.replace("250_000_000", "900_000_000"))
     folder = project.folder / ".harness/runs"
     run = project.start("run", "toys.toml")
     wait_for(lambda: [*folder.glob("*.json")])
@@ -56,6 +56,9 @@ def test_two_people_who_amend_one_matrix_share_its_stages(project):
     project.write(SLOW.replace("[1, 2]", "[1, 2, 3]"), "two.toml")
     first = project.start("run", "one.toml", "--reports", "one")
     wait_for(lambda: project.ran)
+    seen = json.loads(project.harness("cache", "who", "--json").out)
+    assert [run["holder"]["pid"] for run in seen["runs"]] == [first.pid]
+    assert [stage["label"] for stage in seen["stages"]] == ["prepare toy"]
     second = project.harness("run", "two.toml", "--reports", "two")
     _, err = first.communicate(timeout=120)
     assert first.returncode == 0, err
@@ -66,6 +69,7 @@ def test_two_people_who_amend_one_matrix_share_its_stages(project):
     published = list((project.folder / ".harness/objects").glob("??/*"))
     assert len(published) == 37 == len({path.name for path in published})
     assert list((project.folder / ".harness/claims").iterdir()) == []
+    assert "0 runs, 0 stages at work" in project.harness("cache", "who").err
 
 
 def test_how_far_a_run_is_can_be_seen(store):

@@ -12,6 +12,7 @@ import click
 
 from harness.cli.cache_gc import gc
 from harness.cli.cache_ls import ls
+from harness.cli.cache_who import who
 from harness.cli.common import Slow, open_store, talk
 from harness.errors import NothingSelected, StoreError, printable
 from harness.measuring.machine import detect, versions
@@ -30,14 +31,16 @@ THREADS = 4  # hash at once: more wait for the same disk
 Examples:
   harness cache ls
   harness cache verify --recompute 1%
-  harness cache gc --dry-run""",
+  harness cache gc --dry-run
+  harness cache who""",
 )
 def command() -> None:
-    """Look after the store: what is in it, whether it is sound, what nobody needs."""
+    """Look after the store: what is in it, whether it is sound, what nobody needs, who works on it."""
 
 
 command.add_command(ls)
 command.add_command(gc)
+command.add_command(who)
 
 
 @command.command(
