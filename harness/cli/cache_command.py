@@ -12,7 +12,7 @@ import click
 
 from harness.cli.cache_gc import gc
 from harness.cli.cache_ls import ls
-from harness.cli.cache_who import who
+from harness.cli.cache_who import who as at_work
 from harness.cli.common import Slow, open_store, talk
 from harness.errors import NothingSelected, StoreError, printable
 from harness.measuring.machine import detect, versions
@@ -40,7 +40,7 @@ def command() -> None:
 
 command.add_command(ls)
 command.add_command(gc)
-command.add_command(who)
+command.add_command(at_work)
 
 
 @command.command(
