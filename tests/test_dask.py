@@ -489,6 +489,20 @@ def test_what_a_killed_run_was_at_is_finished_and_not_done_twice(project, fragil
     assert Path(fragile.environment["TOY_RAN"]).read_text().split().count("prepare") == 1
 
 
+def test_a_stage_can_be_stopped_and_its_worker_goes_on_with_another(fragile, store):
+    fragile.start_worker()
+    endless, short = work(1, 100 * SLOW), work(2)
+    with Running(store, [endless, short], address=fragile.address) as running:
+        running.check().executor.submit(endless)
+        wait_for(lambda: begun(store, endless.key))
+        running.executor.stop(endless.key)
+        running.executor.submit(short)
+        events: list = []
+        wait_for(lambda: events.extend(running.executor.wait(0.2)) or store.entry(short.key))
+        assert store.entry(endless.key) is None
+        assert {event.key for event in events} <= {short.key}
+
+
 def test_an_interrupted_run_stops_its_stages(project, fragile):
     fragile.start_worker()
     project.write(SUITE.replace('use = "toy"\n[models.plain]', f'use = "toy"\nrounds = {20 * SLOW}\n[models.plain]'))

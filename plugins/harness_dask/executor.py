@@ -288,11 +288,16 @@ class DaskExecutor:
         self.workers.fit, self.workers.unfit = {}, {}
         self._look_at_workers()
 
-    def close(self) -> None:
-        """Stop what runs, leave the cluster; one that was started here ends."""
-        for key, attempt in self._attempts.items():
+    def stop(self, key: str) -> None:
+        """End a stage: its claim is taken away, which its worker sees within a second."""
+        if attempt := self._attempts.pop(key, None):
             self._cancel(attempt)
             self._claims.stop(key)
+
+    def close(self) -> None:
+        """Stop what runs, leave the cluster; one that was started here ends."""
+        for key in [*self._attempts]:
+            self.stop(key)
         self.cluster.close()
         self.sign.close()
 
