@@ -133,23 +133,28 @@ def _points(count: int) -> Iterator[Trial]:
     text = suite(seconds=0.05)
     wanted, _ = calm(text)
     with project(text) as one:
-        renames = Fault(
-            root=str(one.folder),
-            fired=str(one.folder / "fired"),
-            who="run",
-            nth=0,
-            operation="rename",
-            path="^reports/",
-        )
-        one.run(fault=renames)
+        one.run()
         first: dict[str, str] = {}
         for entry in one.store.entries():
             first.setdefault(str(entry.manifest["kind"]), entry.key[:12])
-    stages = [(f"{kind}: {p.name}", stage_fault(p, key)) for kind, key in sorted(first.items()) for p in POINTS]
-    files = list(enumerate(renames.listed, start=1))
-    ends = [(f"{name}: {p.name}", report_fault(p, number)) for number, name in files for p in KEPT]
-    for what, words in [*stages, *ends][:count]:
-        yield Trial(what, killed_at(text, words, wanted))
+    every = [(kind, key, point) for kind, key in sorted(first.items()) for point in POINTS]
+    for kind, key, point in every[:count]:
+        yield Trial(f"{kind}: {point.name}", killed_at(text, stage_fault(point, key), wanted))
+
+
+def _reports(count: int) -> Iterator[Trial]:
+    text = suite(speed=False, seconds=0.0)
+    wanted, _ = calm(text)
+    with project(text) as one:
+        fired = str(one.folder / "fired")
+        renames = Fault(root=str(one.folder), fired=fired, who="run", nth=0, operation="rename", path="^reports/")
+        one.run(fault=renames)
+        names = renames.listed
+    # The first is a probe, which is empty: its temporary file is not written to.
+    every = [(number, name, point) for number, name in enumerate(names, start=1) for point in KEPT]
+    for number, name, point in [place for place in every if place[0] > 1][:count]:
+        skipped = 1 if point.when == "half" else 0
+        yield Trial(f"{name}: {point.name}", killed_at(text, report_fault(point, number - skipped), wanted))
 
 
 def stage_fault(point: Point, key: str) -> dict[str, Any]:
@@ -188,9 +193,14 @@ KINDS = (
     ),
     Kind(
         "kills.points",
-        "`kill -9` of run and worker at every named point of a commit, for every kind of stage without torch and for "
-        "every file of a report: the same",
+        "`kill -9` of run and worker at every named point of a commit, for every kind of stage without torch: the same",
         _points,
+        1000,
+    ),
+    Kind(
+        "kills.reports",
+        "`kill -9` of a run at every point of writing its record and each file of its report: the same",
+        _reports,
         1000,
     ),
 )
