@@ -1,4 +1,4 @@
-"""Fills the blocks of code in the pages for authors from files that tests run: `python docs/include.py`.
+"""Fills blocks of code in pages from files that tests run: `python docs/include.py`.
 
 `<!-- include FILE -->` stands above a block that is the file, `<!-- include FILE PART -->` above one that is a
 function, a class or a table of it. A file is one of snippets/, or one of those that
@@ -16,9 +16,10 @@ from harness.scaffold.writing import render
 
 HERE = Path(__file__).parent
 SCAFFOLD = "my-int4"
-PAGES = ("first-plugin.md", "comparing.md", "publishing.md")
+PAGES = ("first-plugin.md", "comparing.md", "publishing.md")  # for authors: all their code is in files
+OTHERS = ("clusters.md",)
 BLOCK = re.compile(r"(?P<mark><!-- include (?P<file>\S+)(?: (?P<part>\w+))? -->\n)```\w*\n.*?```\n", re.DOTALL)
-LANGUAGES = {".py": "python", ".toml": "toml", ".sh": ""}
+LANGUAGES = {".py": "python", ".toml": "toml", ".sh": "", ".sbatch": "bash"}
 
 
 def filled(page: str) -> str:
@@ -45,5 +46,5 @@ def _part(text: str, name: str, suffix: str) -> str:
 
 
 if __name__ == "__main__":
-    for name in PAGES:
+    for name in (*PAGES, *OTHERS):
         (HERE / name).write_text(filled((HERE / name).read_text(encoding="utf-8")), encoding="utf-8")

@@ -520,6 +520,17 @@ def test_an_interrupted_run_stops_its_stages(project, fragile):
     ]
 
 
+def test_stages_have_nothing_of_what_dask_gives_its_workers(monkeypatch):
+    from harness_dask import worker
+
+    given = {"MALLOC_TRIM_THRESHOLD_": "65536", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "6640"}
+    for name, value in {**given, "OMP_NUM_THREADS": "7"}.items():
+        monkeypatch.setenv(name, value)
+    worker.admit("token", 1, 1)
+    assert not given.keys() & os.environ.keys()
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
 # ------------------------------------------------------------------------------------------------------- certificates
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+import dask
 from distributed import get_worker
 
 from harness import Share, described, do_job
@@ -20,7 +22,16 @@ def describe(question: Mapping[str, Any]) -> dict[str, Any]:
 
 def admit(token: str, threads: int, capacity: int) -> None:
     """The run of this token has found this worker fit."""
+    _forget_what_dask_set()
     _SHARES[token] = Share(threads, capacity)
+
+
+def _forget_what_dask_set() -> None:
+    """What a nanny gives its worker slows memory and arithmetic down: stages have none of it anywhere else."""
+    given = {**dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED": "6640"}
+    for name, value in given.items():
+        if os.environ.get(name) == str(value):
+            del os.environ[name]
 
 
 def do(text: str, token: str) -> str:
