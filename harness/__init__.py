@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.executors import Event, Executor, local_executor
     from harness.executors.fitness import Description, asked, asking, described, faults, homeless, misfit
     from harness.executors.processes import Guard
-    from harness.executors.remote import Job, Share, do_job, event_from_text
+    from harness.executors.remote import STOPPED, Job, Share, do_job, event_from_text
     from harness.executors.running import run_stage, stage_environment
     from harness.hookspecs import hookimpl
     from harness.keys import Stage, stage_from_json
@@ -93,7 +93,7 @@ _REPORTS = (
     "plain_text",
 )  # fmt: skip
 _PROCESSES = ("Guard",)
-_REMOTE = ("Job", "Share", "do_job", "event_from_text")
+_REMOTE = ("STOPPED", "Job", "Share", "do_job", "event_from_text")
 _RUNNING = ("run_stage", "stage_environment")
 _SHAPES = ("cut_linear",)
 _TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
@@ -119,6 +119,7 @@ _MODULES = {
 
 __all__ = [
     "AHEAD",
+    "STOPPED",
     "TABLE_SUFFIXES",
     "Absent",
     "Arrays",

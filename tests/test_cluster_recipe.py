@@ -17,7 +17,7 @@ import pytest
 from conftest import SUITE, Project
 
 pytest.importorskip("distributed")
-from dask_cluster import wait_for
+from benchmarks.faults.dask_cluster import wait_for
 
 RECIPE = Path(__file__).parents[1] / "docs/snippets/harness.sbatch"
 NODES = 2

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.faults import corruption, crowd, disk, hostile, inputs, kills, places
+from benchmarks.faults import cluster, corruption, crowd, disk, hostile, inputs, kills, places
 
-KINDS = (*kills.KINDS, *disk.KINDS, *corruption.KINDS, *crowd.KINDS, *inputs.KINDS, *places.KINDS, *hostile.KINDS)
+KINDS = (
+    *kills.KINDS,
+    *disk.KINDS,
+    *corruption.KINDS,
+    *crowd.KINDS,
+    *cluster.KINDS,
+    *inputs.KINDS,
+    *places.KINDS,
+    *hostile.KINDS,
+)

@@ -30,7 +30,9 @@ ENDING_S = 2.0  # that processes may take to end
 MARK = "FAULT_TRIAL"  # in the environment of all that a trial starts
 LEFT_OUT = ("HARNESS_", "PYTHONDONTWRITEBYTECODE")  # variables
 NEVER = 999  # exit code of a command that did not end
-VARIES = re.compile(r"(.*_)?seconds|finished|started|seal|retry")  # fields: times, a digest over them, a path
+VARIES = re.compile(
+    r"(.*_)?seconds|finished|started|seal|retry|threads"
+)  # fields: times, a digest over them, a path, who shared the machine
 STABLE = ("Quality", "Size", "What the compressors did", "Data")  # sections of a report without a time
 
 SUITE = """

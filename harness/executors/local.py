@@ -63,6 +63,11 @@ class _Worker:
     touched: float = 0.0  # when its folders last were
 
 
+def _new_mark() -> str:
+    """It begins as that of whoever started this process: what ends them by it ends these too."""
+    return os.environ.get(MARK, "") + secrets.token_hex(8)
+
+
 @dataclass
 class LocalExecutor:
     """Up to `capacity` worker processes with `threads` threads each; an exclusive stage gets all threads."""
@@ -74,7 +79,7 @@ class LocalExecutor:
     _workers: list[_Worker] = field(default_factory=list)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _seen: dict[str, State] = field(default_factory=dict)  # entries as they were when they were first used
-    _mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    _mark: str = field(default_factory=_new_mark)
     _started: int = 0
     _guard: Guard | None = None
 
@@ -134,7 +139,7 @@ class LocalExecutor:
 
     def _place(self) -> Path:
         """A folder for what workers leave lying about; removed with the worker."""
-        place = (self.store.staging / f"worker-{self._mark[:8]}-{self._started}").absolute()
+        place = (self.store.staging / f"worker-{self._mark[-8:]}-{self._started}").absolute()
         if len(str(place)) > _LONGEST_PLACE:
             return Path(tempfile.mkdtemp(prefix="harness-"))
         place.mkdir(parents=True)

@@ -93,6 +93,14 @@ def _done(job: Job, store: Store, share: Share, claim: Claim) -> Event:
 
 def _worked(job: Job, store: Store, share: Share, claim: Claim) -> Event:
     executor = _executor(store, job.limits, share)
+    try:
+        return _watched(job, executor, claim)
+    except BaseException:  # it may have the stage still
+        _close(executor)
+        raise
+
+
+def _watched(job: Job, executor: LocalExecutor, claim: Claim) -> Event:
     stage = replace(job.stage, options=_options_here(job.stage.options))
     executor.submit(stage)
     looked = time.monotonic()

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from distributed import Client, LocalCluster, Security
 
 _LARGEST = 2**20  # bytes of a scheduler file
-# A stage runs in a process of its own, so a worker always has time to answer; one that does not is frozen or gone.
 _OURS = {
-    "distributed.scheduler.worker-ttl": "30s",
+    "distributed.scheduler.worker-ttl": None,  # by the clock on the wall: a laptop that wakes up would lose them all
     "distributed.scheduler.allowed-failures": 0,  # the executor counts what was lost, and starts it again
 }
 _ENDING_S = 5.0
@@ -35,7 +34,7 @@ class Cluster:
     """A client of a scheduler; `own`: what ends with it, where it was started here."""
 
     client: Client
-    own: contextlib.ExitStack | None = None
+    own: Own | None = None
 
     def close(self) -> None:
         """Leave it; end it, where it was started here."""
@@ -43,6 +42,35 @@ class Cluster:
             self.client.close(timeout=5)
         if self.own:
             self.own.close()
+
+
+@dataclass
+class Own:
+    """A program of workers of a scheduler in this process, and all that ends with it."""
+
+    words: list[str]
+    environment: dict[str, str]
+    ending: contextlib.ExitStack
+    process: subprocess.Popen[bytes] | None = None
+
+    def mend(self) -> None:
+        """Start it, also where it has ended."""
+        if self.process and self.process.poll() is None:
+            return
+        self.process = subprocess.Popen(
+            self.words,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches the run alone
+        )
+
+    def close(self) -> None:
+        """End everything."""
+        if self.process:
+            _ended(self.process)
+        self.ending.close()
 
 
 def start_here(workers: int) -> Cluster:
@@ -57,19 +85,14 @@ def start_here(workers: int) -> Cluster:
         guard = Guard()
         stack.callback(guard.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-dask-", ignore_cleanup_errors=True))
-        words = ["--nworkers", str(workers), "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]
+        words = [sys.executable, "-P", "-m", "distributed.cli.dask_worker", scheduler.scheduler_address]
+        words += ["--nworkers", str(workers), "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]
         words += ["--local-directory", folder, "--host", "127.0.0.1"]
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "distributed.cli.dask_worker", scheduler.scheduler_address, *words],
-            env={**os.environ, **guard.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches the run alone
-        )
-        stack.callback(_ended, process)
+        own = Own(words, {**os.environ, **guard.environment}, stack)
         client = distributed.Client(scheduler.scheduler_address, set_as_default=False, name="harness")
-        return Cluster(client, stack.pop_all())
+        own.mend()
+        own.ending = stack.pop_all()
+        return Cluster(client, own)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:

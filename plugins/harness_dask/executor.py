@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness import Claims, Event, ExecutorRequest, Job, PluginError, Stage, asking, event_from_text
+from harness import STOPPED, Claims, Event, ExecutorRequest, Job, PluginError, Stage, asking, event_from_text
 from harness_dask.cluster import Cluster, address_of, connect, start_here
 from harness_dask.plugin import DaskParams
 from harness_dask.worker import NOT_ADMITTED, do
-from harness_dask.workers import Workers
+from harness_dask.workers import ANSWER_S, Workers
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -28,6 +28,7 @@ _LOOK_S = 1.0  # between two looks at the claims
 _WORKERS_S = 3.0  # between two looks at the workers: the scheduler says all of them, all of it
 _VISIBLE_S = 60.0  # a network file system may show a finished result so much later
 _GONE_S = 5.0  # nobody works on a stage any more, and no answer came in so long
+_NO_SCHEDULER = "scheduler-connection-lost"  # Dask's word for why futures are cancelled
 _AT_A_LOOK = 100  # claims that are read
 
 
@@ -37,7 +38,7 @@ class _Attempt:
 
     stage: Stage
     future: Future[str] | None  # None: nobody was asked, somebody else is at it
-    allowed: list[str] | None = None
+    among: frozenset[str] = frozenset()  # workers that may have got it
     where: str = ""  # the worker that has begun
     seen: tuple[int, int, str] = (0, 0, "")
     unseen: float | None = None  # since when nobody has been at it, monotonic
@@ -62,6 +63,8 @@ class DaskExecutor:
     _counted: float = 0.0  # workers, likewise
     _place: int = 0  # where reading of claims goes on
     _said: set[str] = field(default_factory=set)
+    _alone: float | None = None  # since when no worker is there that may run anything, monotonic
+    _mute: bool = False  # the scheduler is there, and does not answer
 
     def __post_init__(self) -> None:
         self._claims = Claims(self.request.store.claims)
@@ -81,16 +84,30 @@ class DaskExecutor:
             self.request.say(f"waiting for a worker, at most {params.wait_s:g} s …")
         with contextlib.suppress(TimeoutError):
             self.cluster.client.wait_for_workers(self.request.capacity if self.cluster.own else 1, params.wait_s)
-        self.workers.look(self.cluster.client)
-        if not self.workers.fit and not self.workers.unfit:
+        self._ask_workers()
+        if not self.workers.ready and not self.workers.unfit:
             msg = (
-                f"executor dask: the scheduler {self.address} has no worker, and none came in {params.wait_s:g} s: "
-                f"start some, as with `dask worker {self.address} --nthreads 1`, or raise executor.wait_s"
+                f"executor dask: the scheduler {self.address or 'of this run'} has no worker that answers, and none "
+                f"came in {params.wait_s:g} s: start some, as with `dask worker {self.address} --nthreads 1`, or raise "
+                "executor.wait_s"
             )
             raise PluginError(msg)
         self.workers.check(stages)
         slots, fit = self.workers.capacity, len(self.workers.fit)
         self.request.say(f"dask: {fit} workers, {slots} stages at once, scheduler {self.address or 'of this run'}")
+
+    def _ask_workers(self) -> None:
+        """All that are there, at once; one that is frozen is not waited for."""
+        until = time.monotonic() + ANSWER_S
+        try:
+            self.workers.look(self.cluster.client)
+            while self.workers.are_awaited and time.monotonic() < until:
+                time.sleep(_LOOK_S / 20)
+                self.workers.look(self.cluster.client)
+        except OSError as error:
+            why = f"({str(error)[:200]}): is it frozen, or going?"
+            msg = f"executor dask: the scheduler {self.address} does not answer {why}"
+            raise PluginError(msg) from error
 
     def submit(self, stage: Stage) -> None:
         """Send it to a worker that may run it."""
@@ -99,26 +116,28 @@ class DaskExecutor:
     def _sent(self, stage: Stage) -> _Attempt:
         job = Job(stage=stage, store=self.request.store.root.absolute(), limits=self.request.limits)
         allowed = self.workers.may_run(stage)
+        if allowed == [] or not self._is_connected:  # sent once there is somebody
+            return _Attempt(stage, None)
         try:
             future = self.cluster.client.submit(
                 do,
                 job.text(),
                 self.workers.token,
                 key=f"{stage.kind}-{stage.key[:16]}-{uuid.uuid4().hex[:8]}",
-                workers=allowed or None,
+                workers=allowed,
                 resources=dict(self.workers.needs(stage)) or None,
                 pure=False,
             )
         except Exception:
             if self._is_connected:
                 raise
-            return _Attempt(stage, None)  # sent once there is a scheduler again
+            return _Attempt(stage, None)
         future.add_done_callback(lambda ended, key=stage.key: self._ended.put((key, ended)))
-        return _Attempt(stage, future, allowed)
+        return _Attempt(stage, future, frozenset(allowed or self.workers.fit))
 
     @property
     def _is_connected(self) -> bool:
-        return self.cluster.client.status == "running"
+        return self.cluster.client.status == "running" and not self._mute
 
     # ------------------------------------------------------------------------------------------------- what comes back
 
@@ -149,15 +168,19 @@ class DaskExecutor:
         return found
 
     def _heard(self, attempt: _Attempt, future: Future[str]) -> list[Event]:
+        if future.status == "finished" and (entry := self.request.store.entry(attempt.stage.key)):
+            return [Event(kind="done", key=attempt.stage.key, seconds=entry.seconds)]  # whatever becomes of the answer
         try:
             text = future.result(timeout=30)
         except Exception as error:
             return self._broken(attempt, error)
         attempt.future = None
-        if text == NOT_ADMITTED:
-            self._look_at_workers()
-            return self._again(attempt)
+        if text == NOT_ADMITTED:  # the next look does, or finds that it is not fit
+            self._counted = 0.0
+            return []
         event = event_from_text(text)
+        if event.reason == STOPPED:
+            return self._lose(attempt, "another run has taken it over")
         if event.kind != "done":
             return [event]
         attempt.done, attempt.since = event, time.monotonic()
@@ -178,10 +201,12 @@ class DaskExecutor:
         from distributed.client import FutureCancelledError
 
         attempt.future = None
-        if not self._is_connected:  # the scheduler has gone, and all futures with it
+        if not self._is_connected or getattr(error, "reason", "") == _NO_SCHEDULER:  # all futures have gone with it
             return []
-        if isinstance(error, KilledWorker | FutureCancelledError | TimeoutError | OSError):
+        if isinstance(error, KilledWorker | FutureCancelledError | TimeoutError):
             return self._lose(attempt, "its worker was lost")
+        if isinstance(error, OSError):
+            return self._lose(attempt, f"its worker could not do it ({type(error).__name__}: {str(error)[:200]})")
         reason = f"its worker could not start it: {type(error).__name__}: {str(error)[:300]}"
         return [Event(kind="failed", key=attempt.stage.key, reason=reason)]
 
@@ -197,7 +222,7 @@ class DaskExecutor:
 
     def _again(self, attempt: _Attempt) -> list[Event]:
         key = attempt.stage.key
-        attempt.future, attempt.where, attempt.unseen = None, "", None
+        attempt.future, attempt.where, attempt.unseen, attempt.done = None, "", None, None
         if entry := self.request.store.entry(key):  # it was lost after its end
             return [Event(kind="done", key=key, seconds=entry.seconds)]
         at_work = self._claims.look(key)
@@ -209,8 +234,11 @@ class DaskExecutor:
 
     def _look(self) -> list[Event]:
         self._reconnect()
-        if time.monotonic() - self._counted >= _WORKERS_S:
+        if self.cluster.own:
+            self.cluster.own.mend()
+        if self.workers.are_awaited or time.monotonic() - self._counted >= _WORKERS_S:
             self._look_at_workers()
+        self._wait_for_workers()
         events: list[Event] = []
         for attempt in self._next_attempts():
             events += self._ending(self._visible(attempt) if attempt.done else self._look_at(attempt))
@@ -235,7 +263,9 @@ class DaskExecutor:
             return self._again(attempt)
         if attempt.where:
             return self._unseen(attempt)
-        if attempt.allowed and not set(attempt.allowed) & {*self.workers.ready}:  # all have gone since, or are frozen
+        ready = {*self.workers.ready}
+        left_behind = attempt.among & self.workers.fit.keys() - ready  # it may be with one that stands still
+        if left_behind or (attempt.among and not attempt.among & ready):
             self._cancel(attempt)
             return self._again(attempt)
         return []
@@ -246,7 +276,7 @@ class DaskExecutor:
         attempt.unseen = attempt.unseen or now
         if now - attempt.unseen < _GONE_S:
             return []
-        self.workers.frozen.add(attempt.where)
+        self.workers.distrusted.add(attempt.where)
         self._cancel(attempt)
         return self._lose(attempt, f"worker {attempt.where} has fallen silent")
 
@@ -258,11 +288,29 @@ class DaskExecutor:
 
     def _look_at_workers(self) -> None:
         self._counted = time.monotonic()
-        with contextlib.suppress(OSError, TimeoutError):  # the scheduler is just going; the next look says so
+        try:
             self.workers.look(self.cluster.client)
+        except OSError:  # the scheduler is just going, or frozen; the next look says so
+            self._mute = self.cluster.client.status == "running"
         for lines in self.workers.unfit.values():
             for line in lines:
                 self._say_once(line)
+
+    def _wait_for_workers(self) -> None:
+        """PluginError where all have gone, and none comes."""
+        if self.workers.ready or not self._attempts:
+            self._alone = None
+            return
+        params: DaskParams = self.request.params
+        if self._alone is None:
+            self._alone = time.monotonic()
+            self.request.say(f"no worker is left that may run stages; waiting {params.reconnect_s:g} s for one …")
+        if time.monotonic() - self._alone > params.reconnect_s:
+            msg = (
+                f"executor dask: all workers of the scheduler {self.address or 'of this run'} have gone, and none came "
+                f"in {params.reconnect_s:g} s (executor.reconnect_s): start some. What is finished is kept"
+            )
+            raise PluginError(msg)
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:
@@ -271,9 +319,9 @@ class DaskExecutor:
 
     def _reconnect(self) -> None:
         """Where the scheduler has gone, wait for another one; what is not finished is sent to it."""
-        params: DaskParams = self.request.params
-        if self._is_connected:
+        if self._is_connected or self.cluster.own:  # its own one is in this process
             return
+        params: DaskParams = self.request.params
         self.request.say(f"the scheduler {self.address} has gone; waiting {params.reconnect_s:g} s for one …")
         self.cluster.close()
         until = time.monotonic() + params.reconnect_s
@@ -285,8 +333,10 @@ class DaskExecutor:
                 if time.monotonic() > until:
                     raise
                 time.sleep(_LOOK_S)
-        self.workers.fit, self.workers.unfit = {}, {}
-        self._look_at_workers()
+        self._mute, self._counted = False, 0.0
+        self.workers.forget()
+        for attempt in self._attempts.values():
+            attempt.future = None  # whoever is at it is waited for
 
     def stop(self, key: str) -> None:
         """End a stage: its claim is taken away, which its worker sees within a second."""

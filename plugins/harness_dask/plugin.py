@@ -27,7 +27,9 @@ class DaskParams(Params):
     retries: int = Field(10, ge=0, description="stages, in the whole run, that start again after their worker was lost")
     allow_versions: bool = Field(False, description="use workers with another harness, plugins or Python")
     wait_s: float = Field(60.0, gt=0, description="seconds to wait for the scheduler and a first worker")
-    reconnect_s: float = Field(300.0, ge=0, description="seconds to wait for a scheduler that has gone")
+    reconnect_s: float = Field(
+        300.0, ge=0, description="seconds to wait for a scheduler, or for workers, where all have gone"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> DaskParams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import queue
 import threading
 import time
@@ -19,7 +20,11 @@ from harness_dask.plugin import DaskParams
 if TYPE_CHECKING:
     from distributed import Client
 
-_ANSWER_S = 60.0  # a new worker's first import of the plugins may take long on a network file system
+ANSWER_S = 60.0  # a new worker's first import of the plugins may take long on a network file system
+SILENT_S = 20.0  # workers tell the scheduler about every second that they live, some seconds where they are thousands
+_SCHEDULER_S = 10.0  # it answers at once, unless it is frozen
+_ADMIT_S = 5.0  # as do workers that have just answered
+_LOOK_MOST_S = 5.0  # between two looks; where it was longer, something stood still
 
 
 @dataclass
@@ -32,16 +37,31 @@ class Workers:
     question: Mapping[str, Any] = field(default_factory=dict)
     fit: dict[str, Description] = field(default_factory=dict)
     unfit: dict[str, list[str]] = field(default_factory=dict)  # why
-    frozen: set[str] = field(default_factory=set)  # were silent with a stage
+    distrusted: set[str] = field(default_factory=set)  # were silent with a stage
     slots: dict[str, int] = field(default_factory=dict)  # stages at once
     offers: dict[str, Mapping[str, float]] = field(default_factory=dict)  # resources by label
+    _ids: dict[str, str] = field(default_factory=dict)  # the process at an address: another may come in its place
+    _answers: dict[str, queue.SimpleQueue[Any]] = field(default_factory=dict)  # of those that were asked
+    _admitted: dict[str, tuple[int, int]] = field(default_factory=dict)  # with which share
+    _heard: dict[str, tuple[float, float]] = field(default_factory=dict)  # the scheduler heard of it, since `_clock`
+    _clock: float = 0.0  # seconds of looking: it stands while this process or the scheduler does
+    _looked: float = field(default_factory=time.monotonic)
     _known: dict[Any, bool] = field(default_factory=dict)
-    _shares: dict[str, tuple[int, int]] = field(default_factory=dict)  # threads and capacity, as workers were told
 
     def ask(self, store: Any, stages: Sequence[Stage]) -> None:
         """From now on, workers are looked at for these stages."""
         self.question = asked(store, self.token, stages)
-        self.fit, self.unfit, self._known, self._shares = {}, {}, {}, {}
+        self.forget()
+
+    def forget(self) -> None:
+        """All that is known of them."""
+        for who in [*self._ids]:
+            self._forget(who)
+
+    def _forget(self, who: str) -> None:
+        for known in (self.fit, self.unfit, self._ids, self._answers, self._admitted, self._heard):
+            known.pop(who, None)
+        self.distrusted.discard(who)
 
     @property
     def capacity(self) -> int:
@@ -50,33 +70,55 @@ class Workers:
 
     @property
     def ready(self) -> list[str]:
-        """Those that are fit and not frozen; where all are frozen, they may come back."""
-        return [who for who in self.fit if who not in self.frozen] or [*self.fit]
+        """Those that are fit and do not stand still; one that was silent with a stage only where there is no other."""
+        there = [who for who in self.fit if who not in self.frozen]
+        return [who for who in there if who not in self.distrusted] or there
+
+    @property
+    def frozen(self) -> set[str]:
+        """Those that the scheduler has heard nothing of for long. They may come back."""
+        return {who for who, (_, since) in self._heard.items() if self._clock - since >= SILENT_S}
+
+    @property
+    def are_awaited(self) -> bool:
+        """Has one that lives not answered yet what it is?"""
+        return bool(self._answers.keys() - self.frozen)
 
     def look(self, client: Client) -> None:
-        """Who is there now? New ones are asked what they are."""
-        there: Mapping[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-        for gone in (self.fit.keys() | self.unfit.keys()) - there.keys():
-            self.fit.pop(gone, None)
-            self.unfit.pop(gone, None)
-            self.frozen.discard(gone)
-            self._shares.pop(gone, None)
-        new = [who for who in there if who not in self.fit and who not in self.unfit]
-        if not new:
-            return
-        for who in new:
-            self.slots[who], self.offers[who] = int(there[who]["nthreads"]), dict(there[who]["resources"])
-        for who, found in _answers({who: self._question_for(client, who) for who in new}).items():
-            self._judge(who, found)
-        self._known = {}
+        """Who is there now? New ones are asked what they are. OSError where the scheduler does not say."""
+        there = _within(_SCHEDULER_S, lambda: client.scheduler_info(n_workers=-1)["workers"])
+        if isinstance(there, Exception):
+            raise there
+        now = time.monotonic()
+        self._clock, self._looked = self._clock + min(now - self._looked, _LOOK_MOST_S), now
+        for who in [who for who, known in self._ids.items() if who not in there or there[who]["id"] != known]:
+            self._forget(who)
+        for who, said in there.items():
+            if self._heard.get(who, (None, 0.0))[0] != said["last_seen"]:
+                self._heard[who] = said["last_seen"], self._clock
+            if who not in self._ids:
+                self._ids[who], self.slots[who] = said["id"], int(said["nthreads"])
+                self.offers[who] = dict(said["resources"])
+                self._answers[who] = _started(functools.partial(_asked, client, who, self.question))
+        if self._take_answers():
+            self._known = {}
         self._admit(client)
 
-    def _question_for(self, client: Client, who: str) -> Callable[[], Any]:
-        return lambda: client.run(worker.describe, self.question, workers=[who], on_error="return")[who]
+    def _take_answers(self) -> bool:
+        """Has anybody said what they are?"""
+        found = False
+        for who, answers in [*self._answers.items()]:
+            with contextlib.suppress(queue.Empty):
+                answer = answers.get_nowait()
+                del self._answers[who]
+                if isinstance(answer, OSError):  # it is going, or frozen: asked again, where it is still there
+                    del self._ids[who]
+                else:
+                    self._judge(who, answer)
+                    found = True
+        return found
 
     def _judge(self, who: str, found: Any) -> None:
-        if isinstance(found, KeyError | OSError) and not isinstance(found, TimeoutError):
-            return  # it has gone while it was asked
         if isinstance(found, Exception):
             why = [f"{who} cannot run stages: {type(found).__name__}: {str(found)[:200]}; install the harness there"]
         else:
@@ -92,23 +134,26 @@ class Workers:
         slots = Counter[str]()
         for who, found in self.fit.items():
             slots[found["host"]] += self.slots[who]
-        shares = {
-            who: (max(1, found["cores"] // slots[found["host"]]), slots[found["host"]])
-            for who, found in self.fit.items()
-        }
-        told = _answers(
-            {
-                who: _admission(client, who, self.token, share)
-                for who, share in shares.items()
-                if self._shares.get(who) != share
-            }
-        )
-        self._shares = {who: share for who, share in shares.items() if not isinstance(told.get(who), Exception)}
+        late: dict[tuple[int, int], list[str]] = {}
+        for who in self.fit.keys() - self.frozen:
+            capacity = slots[self.fit[who]["host"]]
+            share = max(1, self.fit[who]["cores"] // capacity), capacity
+            if self._admitted.get(who) != share:
+                late.setdefault(share, []).append(who)
+        for share, those in late.items():
+            admit = functools.partial(client.run, worker.admit, self.token, *share, workers=those, on_error="return")
+            answers = _within(_ADMIT_S, admit)
+            if not isinstance(answers, Exception):
+                self._admitted.update({who: share for who, answer in answers.items() if answer is None})
 
     def may_run(self, stage: Stage) -> list[str] | None:
-        """Addresses; None where any worker that is there may."""
-        found = [who for who in self.ready if self._may(stage, who)]
-        return None if len(found) == len(self.fit) and not (self.unfit or self.frozen) else found
+        """Addresses, none of them: it has to wait. None: any worker that is there, or comes where there is none."""
+        needs = self.needs(stage)
+        found = [who for who in self.ready if self._may(stage, who) and self._has(who, needs)]
+        return None if len(found) == len(self._ids) or not self.fit else found
+
+    def _has(self, who: str, needs: Mapping[str, float]) -> bool:
+        return all(self.offers[who].get(label, 0) >= amount for label, amount in needs.items())
 
     def _may(self, stage: Stage, who: str) -> bool:
         key = (tuple(sorted(stage.libraries.items())), repr(sorted(stage.facets.items())), who)
@@ -131,36 +176,40 @@ class Workers:
     def _unoffered(self, stages: Sequence[Stage]) -> list[str]:
         waiting = Counter[tuple[str, float]]()
         for stage in stages:
-            waiting.update(dict.fromkeys(self.needs(stage).items(), 1))
-        return [
-            _unoffered(label, amount, count)
-            for (label, amount), count in waiting.items()
-            if not any(self.offers[who].get(label, 0) >= amount for who in self.fit)
-        ]
+            needs = self.needs(stage)
+            places = [who for who in self.fit if self._may(stage, who)] if needs else []
+            if needs and not any(self._has(who, needs) for who in places):
+                absent = [need for need in needs.items() if not any(self._has(who, dict([need])) for who in places)]
+                waiting.update(absent or needs.items())
+        return [_unoffered(label, amount, count) for (label, amount), count in waiting.items()]
 
 
-def _admission(client: Client, who: str, token: str, share: tuple[int, int]) -> Callable[[], Any]:
-    return lambda: client.run(worker.admit, token, *share, workers=[who])
+def _asked(client: Client, who: str, question: Mapping[str, Any]) -> Any:
+    """What a worker says of itself, or the exception that came instead."""
+    found = client.run(worker.describe, question, workers=[who], on_error="return")
+    return found.get(who, OSError("it has gone"))
 
 
-def _answers(questions: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """What each returns, or the exception that it raises; all are asked at once, and the frozen do not answer."""
-    answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+def _started(call: Callable[[], Any]) -> queue.SimpleQueue[Any]:
+    """Where the result of a call will be, or the exception that it raised."""
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def ask(who: str) -> None:
+    def run() -> None:
         try:
-            answers.put((who, questions[who]()))
+            answers.put(call())
         except Exception as error:
-            answers.put((who, error))
+            answers.put(error)
 
-    for who in questions:
-        threading.Thread(target=ask, args=(who,), daemon=True).start()
-    found: dict[str, Any] = {who: TimeoutError(f"no answer in {_ANSWER_S:g} s") for who in questions}
-    until = time.monotonic() + _ANSWER_S
-    with contextlib.suppress(queue.Empty):
-        for _ in questions:
-            found.update([answers.get(timeout=max(0.0, until - time.monotonic()))])
-    return found
+    threading.Thread(target=run, daemon=True).start()
+    return answers
+
+
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """What a call returns, or the exception that it raises; a TimeoutError where it takes longer."""
+    try:
+        return _started(call).get(timeout=seconds)
+    except queue.Empty:
+        return TimeoutError(f"no answer in {seconds:g} s")
 
 
 def _unoffered(label: str, amount: float, count: int) -> str:

@@ -1,7 +1,8 @@
-"""A Dask cluster of real processes on this machine, for tests that kill parts of it."""
+"""A Dask cluster of real processes on this machine, parts of which are killed and frozen."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,10 +23,13 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def wait_for(condition, seconds: float = 60.0, what: str = "") -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
+    """TimeoutError where it does not become so."""
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, f"not within {seconds} s: {what}"
+        if time.monotonic() > until:
+            msg = f"not within {seconds} s: {what}"
+            raise TimeoutError(msg)
         time.sleep(0.05)
 
 
@@ -44,14 +48,14 @@ class Cluster:
     environment: dict[str, str]
     tls: Sequence[str] = ()
     port: int = field(default_factory=free_port)
-    scheduler: subprocess.Popen | None = None
-    workers: list[subprocess.Popen] = field(default_factory=list)
+    scheduler: subprocess.Popen[bytes] | None = None
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def address(self) -> str:
         return f"{'tls' if self.tls else 'tcp'}://127.0.0.1:{self.port}"
 
-    def start(self, module: str, *words: str) -> subprocess.Popen:
+    def start(self, module: str, *words: str) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{module}-{time.monotonic_ns()}.log").open("wb")
         with log:
             return subprocess.Popen(
@@ -68,7 +72,7 @@ class Cluster:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def start_worker(self, *words: str) -> subprocess.Popen:
+    def start_worker(self, *words: str) -> subprocess.Popen[bytes]:
         more = ["--nthreads", "1", "--no-dashboard", "--memory-limit", "0", "--host", "127.0.0.1", "--no-nanny"]
         local = ["--local-directory", str(self.folder)]
         worker = self.start("dask_worker", self.address, *more, *local, *words)
@@ -80,14 +84,20 @@ class Cluster:
 
     def close(self) -> None:
         for process in [*self.workers, *filter(None, [self.scheduler])]:
-            for child in _family(process.pid):
-                os.kill(child, signal.SIGKILL)
+            for pid in family(process.pid):
+                send(pid, signal.SIGKILL)
             process.wait()
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """A process and its descendants."""
     try:
-        process = psutil.Process(pid)
-        return [*(child.pid for child in process.children(recursive=True) if alive(child.pid)), pid]
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True) if alive(child.pid))]
     except psutil.Error:
         return []
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """A signal to a process that may have ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
