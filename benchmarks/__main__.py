@@ -7,6 +7,7 @@ import sys
 from benchmarks import (
     bucketing,
     chains,
+    cluster,
     leaderboard,
     leaderboard_page,
     overhead,
@@ -46,6 +47,7 @@ ALL = {
     "scaffold": scaffold,
     "quickstart": quickstart,
     "chains": chains,
+    "cluster": cluster,
 }
 
 for name in sys.argv[1:] or ALL:
