@@ -121,7 +121,7 @@ KINDS = (
     Kind(
         "disk.errors",
         "ENOSPC, EDQUOT (from then on), EIO, EACCES, EMFILE (once) at the k-th operation that changes a file, "
-        "in the run or in its worker, every k with one of them: an error that names path and remedy, nothing torn, the next run ends with the same "
+        "in the run or in its worker, drawn from all k (400 trials reach every one): an error that names path and remedy, nothing torn, the next run ends with the same "
         "results",
         _errors,
         400,
