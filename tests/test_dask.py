@@ -27,7 +27,7 @@ from harness.runner import Runner
 from harness.specs import ExecutorRequest
 from harness.store import Store
 from harness_dask import executor as dask_module
-from harness_dask.cluster import address_of, safe
+from harness_dask.cluster import address_of, safe, start_here
 from harness_dask.executor import dask_executor
 from harness_dask.plugin import DaskParams
 
@@ -134,6 +134,22 @@ def quality(out: str) -> list:
 
 def everyone() -> list[str]:
     return [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+
+
+def test_a_cluster_of_its_own_is_reached_from_this_machine_alone():
+    made = start_here(1)
+    try:
+        wait_for(lambda: made.client.scheduler_info(n_workers=-1)["workers"], what="a worker")
+        own = psutil.Process()
+        listening = {
+            found.laddr.ip
+            for process in (own, *own.children(recursive=True))
+            for found in process.net_connections("inet")
+            if found.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+    finally:
+        made.close()
 
 
 def test_stages_run_on_a_cluster_that_is_there(cluster, store):

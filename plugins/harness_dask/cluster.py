@@ -27,6 +27,7 @@ _OURS = {
     "distributed.scheduler.allowed-failures": 0,  # the executor counts what was lost, and starts it again
 }
 _ENDING_S = 5.0
+_HERE = "127.0.0.1:0"  # of pages about the cluster, which are served even by --no-dashboard, and else to every network
 
 
 @dataclass
@@ -79,15 +80,15 @@ def start_here(workers: int) -> Cluster:
     dask.config.set(_OURS)
     with contextlib.ExitStack() as stack:
         scheduler = distributed.LocalCluster(
-            n_workers=0, host="127.0.0.1", protocol="tcp", dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=0, host="127.0.0.1", protocol="tcp", dashboard_address=_HERE, silence_logs=logging.CRITICAL
         )
         stack.callback(_closed, scheduler)
         guard = Guard()
         stack.callback(guard.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-dask-", ignore_cleanup_errors=True))
         words = [sys.executable, "-P", "-m", "distributed.cli.dask_worker", scheduler.scheduler_address]
-        words += ["--nworkers", str(workers), "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]
-        words += ["--local-directory", folder, "--host", "127.0.0.1"]
+        words += ["--nworkers", str(workers), "--nthreads", "1", "--memory-limit", "0"]
+        words += ["--local-directory", folder, "--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", _HERE]
         own = Own(words, {**os.environ, **guard.environment}, stack)
         client = distributed.Client(scheduler.scheduler_address, set_as_default=False, name="harness")
         own.mend()
