@@ -30,6 +30,7 @@ from harness_dask import executor as dask_module
 from harness_dask.cluster import address_of, safe, start_here
 from harness_dask.executor import dask_executor
 from harness_dask.plugin import DaskParams
+from harness_dask.workers import Workers
 
 SLOW = 40_000_000  # rounds of an empty loop: some seconds
 
@@ -417,6 +418,29 @@ def test_a_scheduler_that_stays_away_ends_the_run_in_a_sentence(fragile, store):
     fragile.scheduler.kill()
     with running, pytest.raises(PluginError, match="no scheduler answers there"):
         waited(running)
+
+
+def test_workers_that_stay_away_end_the_run_in_a_sentence(fragile, store):
+    fragile.start_worker()
+    stages = [work(1, SLOW)]
+    running = Running(store, stages, address=fragile.address, reconnect_s=2.0)
+    running.check()
+    running.executor.submit(stages[0])
+    wait_for(lambda: begun(store, stages[0].key))
+    fragile.workers[0].kill()
+    with running, pytest.raises(PluginError, match="no worker is left that may run 'work 1', and none came in 2 s"):
+        waited(running)
+    assert "no worker is left that may run 'work 1'; waiting 2 s for one …" in running.said
+
+
+def test_a_machine_that_is_divided_among_workers_is_not_divided_twice():
+    workers = Workers(DaskParams(), print, "token")
+    workers.slots = {"a": 1, "b": 1, "c": 2, "d": 1}
+    workers.fit = {
+        who: {"host": host, "cores": len(cpus), "cpus": cpus}
+        for who, host, cpus in (("a", "n", [0, 1]), ("b", "n", [2, 3]), ("c", "m", [0, 1, 2, 3]), ("d", "m", [0, 1, 2, 3]))
+    }  # fmt: skip
+    assert [workers._share(workers.fit[who]) for who in "abcd"] == [(2, 1), (2, 1), (1, 3), (1, 3)]
 
 
 def waited(running: Running) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
+import os
 import platform
 import sys
 import uuid
@@ -60,6 +61,7 @@ def described(question: Mapping[str, Any]) -> dict[str, Any]:
         "isa": machine.isa,
         "identity": machine.identity_key(),
         "cores": machine.identity.usable_cores,
+        "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [],
         "versions": own_versions(),
         "libraries": versions(question["libraries"]),
         "sees": _sees(store, question["token"]),

@@ -297,20 +297,26 @@ class DaskExecutor:
                 self._say_once(line)
 
     def _wait_for_workers(self) -> None:
-        """PluginError where all have gone, and none comes."""
-        if self.workers.ready or not self._attempts:
+        """PluginError where those that may run what is left have gone, and none comes."""
+        left = [*self._attempts.values()]
+        if not left or any(one.where or one.done or self._has_place(one.stage) for one in left):
             self._alone = None
             return
         params: DaskParams = self.request.params
         if self._alone is None:
             self._alone = time.monotonic()
-            self.request.say(f"no worker is left that may run stages; waiting {params.reconnect_s:g} s for one …")
+            self.request.say(
+                f"no worker is left that may run '{left[0].stage.label}'; waiting {params.reconnect_s:g} s for one …"
+            )
         if time.monotonic() - self._alone > params.reconnect_s:
             msg = (
-                f"executor dask: all workers of the scheduler {self.address or 'of this run'} have gone, and none came "
-                f"in {params.reconnect_s:g} s (executor.reconnect_s): start some. What is finished is kept"
+                f"executor dask: no worker is left that may run '{left[0].stage.label}', and none came in "
+                f"{params.reconnect_s:g} s (executor.reconnect_s): start some. What is finished is kept"
             )
             raise PluginError(msg)
+
+    def _has_place(self, stage: Stage) -> bool:
+        return bool(self.workers.ready) and self.workers.may_run(stage) != []
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:

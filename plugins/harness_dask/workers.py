@@ -130,14 +130,10 @@ class Workers:
             self.fit[who] = found
 
     def _admit(self, client: Client) -> None:
-        """Each machine is shared by its workers' slots."""
-        slots = Counter[str]()
-        for who, found in self.fit.items():
-            slots[found["host"]] += self.slots[who]
+        """CPUs are shared by the slots of all workers that may use them."""
         late: dict[tuple[int, int], list[str]] = {}
         for who in self.fit.keys() - self.frozen:
-            capacity = slots[self.fit[who]["host"]]
-            share = max(1, self.fit[who]["cores"] // capacity), capacity
+            share = self._share(self.fit[who])
             if self._admitted.get(who) != share:
                 late.setdefault(share, []).append(who)
         for share, those in late.items():
@@ -145,6 +141,11 @@ class Workers:
             answers = _within(_ADMIT_S, admit)
             if not isinstance(answers, Exception):
                 self._admitted.update({who: share for who, answer in answers.items() if answer is None})
+
+    def _share(self, found: Description) -> tuple[int, int]:
+        """Threads of a stage, and how many of them run beside each other."""
+        capacity = sum(self.slots[who] for who, other in self.fit.items() if _meet(found, other))
+        return max(1, found["cores"] // capacity), capacity
 
     def may_run(self, stage: Stage) -> list[str] | None:
         """Addresses, none of them: it has to wait. None: any worker that is there, or comes where there is none."""
@@ -182,6 +183,13 @@ class Workers:
                 absent = [need for need in needs.items() if not any(self._has(who, dict([need])) for who in places)]
                 waiting.update(absent or needs.items())
         return [_unoffered(label, amount, count) for (label, amount), count in waiting.items()]
+
+
+def _meet(one: Description, other: Description) -> bool:
+    """Do they work on the same CPUs? A machine may be divided: SLURM gives each task CPUs of its own."""
+    if one["host"] != other["host"]:
+        return False
+    return not (one["cpus"] and other["cpus"]) or not {*one["cpus"]}.isdisjoint(other["cpus"])
 
 
 def _asked(client: Client, who: str, question: Mapping[str, Any]) -> Any:
