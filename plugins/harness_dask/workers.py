@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 ANSWER_S = 60.0  # a new worker's first import of the plugins may take long on a network file system
 SILENT_S = 20.0  # workers tell the scheduler about every second that they live, some seconds where they are thousands
 _SCHEDULER_S = 10.0  # it answers at once, unless it is frozen
-_ADMIT_S = 5.0  # as do workers that have just answered
 _LOOK_MOST_S = 5.0  # between two looks; where it was longer, something stood still
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """A worker is told its share; `answers`: that it knows."""
+
+    share: tuple[int, int]
+    answers: queue.SimpleQueue[Any]
 
 
 @dataclass
@@ -42,7 +49,9 @@ class Workers:
     offers: dict[str, Mapping[str, float]] = field(default_factory=dict)  # resources by label
     _ids: dict[str, str] = field(default_factory=dict)  # the process at an address: another may come in its place
     _answers: dict[str, queue.SimpleQueue[Any]] = field(default_factory=dict)  # of those that were asked
-    _admitted: dict[str, tuple[int, int]] = field(default_factory=dict)  # with which share
+    _shares: dict[str, tuple[int, int]] = field(default_factory=dict)  # of a machine: threads, and stages at once
+    _telling: dict[str, _Telling] = field(default_factory=dict)  # of those that are being admitted
+    _admitted: dict[str, tuple[int, int]] = field(default_factory=dict)  # those that know their share
     _heard: dict[str, tuple[float, float]] = field(default_factory=dict)  # the scheduler heard of it, since `_clock`
     _clock: float = 0.0  # seconds of looking: it stands while this process or the scheduler does
     _looked: float = field(default_factory=time.monotonic)
@@ -59,7 +68,7 @@ class Workers:
             self._forget(who)
 
     def _forget(self, who: str) -> None:
-        for known in (self.fit, self.unfit, self._ids, self._answers, self._admitted, self._heard):
+        for known in (self.fit, self.unfit, self._ids, self._answers, self._telling, self._admitted, self._heard):
             known.pop(who, None)
         self.distrusted.discard(who)
 
@@ -71,7 +80,8 @@ class Workers:
     @property
     def ready(self) -> list[str]:
         """Those that are fit and do not stand still; one that was silent with a stage only where there is no other."""
-        there = [who for who in self.fit if who not in self.frozen]
+        frozen = self.frozen
+        there = [who for who in self.fit if who in self._admitted and who not in frozen]
         return [who for who in there if who not in self.distrusted] or there
 
     @property
@@ -81,8 +91,8 @@ class Workers:
 
     @property
     def are_awaited(self) -> bool:
-        """Has one that lives not answered yet what it is?"""
-        return bool(self._answers.keys() - self.frozen)
+        """Is one that lives to answer yet?"""
+        return bool({*self._answers, *self._telling} - self.frozen)
 
     def look(self, client: Client) -> None:
         """Who is there now? New ones are asked what they are. OSError where the scheduler does not say."""
@@ -130,17 +140,18 @@ class Workers:
             self.fit[who] = found
 
     def _admit(self, client: Client) -> None:
-        """CPUs are shared by the slots of all workers that may use them."""
-        late: dict[tuple[int, int], list[str]] = {}
-        for who in self.fit.keys() - self.frozen:
-            share = self._share(self.fit[who])
-            if self._admitted.get(who) != share:
-                late.setdefault(share, []).append(who)
-        for share, those in late.items():
-            admit = functools.partial(client.run, worker.admit, self.token, *share, workers=those, on_error="return")
-            answers = _within(_ADMIT_S, admit)
-            if not isinstance(answers, Exception):
-                self._admitted.update({who: share for who, answer in answers.items() if answer is None})
+        """CPUs are shared by the slots of all who may use them. Nobody is waited for: the next look hears of it."""
+        for who, telling in [*self._telling.items()]:
+            with contextlib.suppress(queue.Empty):
+                if not isinstance(telling.answers.get_nowait(), Exception):
+                    self._admitted[who] = telling.share
+                del self._telling[who]
+        if self._shares.keys() != self.fit.keys():
+            self._shares = {who: self._share(found) for who, found in self.fit.items()}
+        for who, share in self._shares.items():
+            if self._admitted.get(who) != share and who not in self._telling:
+                tell = functools.partial(client.run, worker.admit, self.token, *share, workers=[who])
+                self._telling[who] = _Telling(share, _started(tell))
 
     def _share(self, found: Description) -> tuple[int, int]:
         """Threads of a stage, and how many of them run beside each other."""
