@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.heartbeats import Beat, Holder, Watch, begin, read, take_over
+from harness.errors import StoreError, refused
+from harness.heartbeats import Beat, Holder, Said, Watch, begin, read, take_over
 from harness.keys import Stage
 from harness.plain import plain
 
@@ -63,14 +64,21 @@ class Claims:
     _watch: Watch = field(default_factory=Watch)
 
     def take(self, stage: Stage) -> Claim | None:
-        """Claim a stage; None where somebody works on it who lives."""
+        """Claim a stage; None where somebody works on it who lives. StoreError when the disk refuses."""
         content, path = _content(stage), self._path(stage.key)
         for _ in range(3):  # again where a dead one's was cleared away, by whomever
-            if beat := begin(path, content):
+            try:
+                beat = begin(path, content)
+            except OSError as error:
+                msg = f"claiming {stage.label} in the store {self.folder.parent}: {refused(error) or error}"
+                raise StoreError(msg) from error
+            if beat:
                 return Claim(beat, content)
-            if self.look(stage.key):
+            said = read(path)
+            if said and self._watch.alive(path, said):
                 return None
-            self._clear(path)
+            if said:
+                self._clear(path, said)
         return None
 
     def take_over(self, stage: Stage, where: str = "") -> Claim:
@@ -96,13 +104,13 @@ class Claims:
         with contextlib.suppress(OSError):
             self._path(key).unlink()
 
-    def _clear(self, path: Path) -> None:
+    def _clear(self, path: Path, dead: Said) -> None:
         """Remove a dead one's claim. Whoever renames it has it; a claim that was made meanwhile is put back."""
-        before, away = read(path), path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        away = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         with contextlib.suppress(OSError):
             path.rename(away)
             now = read(away)
-            if before and now and before.mark != now.mark:
+            if now and now.mark != dead.mark:
                 away.rename(path)
             else:
                 away.unlink()

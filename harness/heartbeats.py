@@ -17,11 +17,15 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from harness.plain import plain
 
 BEAT_S = 2.0  # between two touches
 SILENT_S = 20.0  # one that has not moved for so long counts as left
 LARGEST = 2**16  # bytes: what is longer was not written by this module
+_SHOWN = 200  # characters of a name
+_PIDS = 2**31  # no process has a greater number, and the kernel takes none
 _BOOT, _NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 
 
@@ -103,13 +107,15 @@ class Beat:
     """A file of this process, touched until it is let go."""
 
     path: Path
-    _inode: int
+    token: str  # file systems give the inode of a file that is gone to the next one, so it tells nothing
 
     @property
     def is_lost(self) -> bool:
         """Is the file somebody else's now, or gone?"""
+        begin = _begin(self.token)
         try:
-            return self.path.stat().st_ino != self._inode
+            with _opened(self.path) as file:
+                return file.read(len(begin)) != begin
         except FileNotFoundError:
             return True
         except OSError:  # a file server that does not answer takes nothing away
@@ -119,7 +125,7 @@ class Beat:
         """Say something else, where the file is still this process's."""
         if not self.is_lost:
             with contextlib.suppress(OSError):
-                self._inode = _replaced(self.path, content)
+                _replace(self.path, _packed(self.token, content))
 
     def touch(self) -> None:
         """Say that this process lives."""
@@ -137,34 +143,47 @@ class Beat:
 
 def begin(path: Path, content: Mapping[str, Any]) -> Beat | None:
     """Write a file that nobody has; None where somebody does. OSError as the disk says."""
+    beat = Beat(path, uuid.uuid4().hex)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with path.open("xb") as file:
+            file.write(_packed(beat.token, content))
     except FileExistsError:
         return None
-    with os.fdopen(handle, "wb") as file:
-        file.write(_packed(content))
-        beat = Beat(path, os.fstat(file.fileno()).st_ino)
+    except OSError:
+        with contextlib.suppress(OSError):  # half of it would keep others waiting
+            path.unlink()
+        raise
     _HEART.keep(beat)
     return beat
 
 
 def take_over(path: Path, content: Mapping[str, Any]) -> Beat:
-    """Write it whoever had it: they see that it is lost."""
-    beat = Beat(path, _replaced(path, content))
+    """Write it whoever had it: they see that it is lost. OSError as the disk says."""
+    beat = Beat(path, uuid.uuid4().hex)
+    _replace(path, _packed(beat.token, content))
     _HEART.keep(beat)
     return beat
 
 
-def _replaced(path: Path, content: Mapping[str, Any]) -> int:
+def _replace(path: Path, packed: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    temporary.write_bytes(_packed(content))
-    inode = temporary.stat().st_ino
-    temporary.replace(path)
-    return inode
+    try:
+        temporary.write_bytes(packed)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # it is told again and again: a full disk would be filled with these
+            temporary.unlink()
+        raise
 
 
-def _packed(content: Mapping[str, Any]) -> bytes:
-    return json.dumps({**content, "holder": asdict(myself())}).encode()
+def _packed(token: str, content: Mapping[str, Any]) -> bytes:
+    rest = json.dumps({**content, "holder": asdict(myself())}).encode()
+    return _begin(token) + b", " + rest[1:]
+
+
+def _begin(token: str) -> bytes:
+    """Of a file: whose it is can be told without reading all of it."""
+    return b'{"token": "%s"' % token.encode()
 
 
 @dataclass
@@ -213,13 +232,18 @@ class Said:
 def read(path: Path) -> Said | None:
     """What a file says; None where there is none. What nobody can have written counts as empty."""
     try:
-        with path.open("rb") as file:  # opening makes a network file system ask its server
+        with _opened(path) as file:
             state = os.fstat(file.fileno())
             raw = file.read(LARGEST + 1)
     except OSError:
         return None
     content = _parsed(raw)
     return Said(content, read_holder(content.get("holder")), (state.st_ino, state.st_mtime_ns))
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Opening makes a network file system ask its server. A pipe that somebody put there is not waited for."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
 def _parsed(raw: bytes) -> Mapping[str, Any]:
@@ -235,7 +259,9 @@ def read_holder(found: object) -> Holder | None:
     kinds = {"host": str, "system": str, "pid": int, "born": int}
     if not isinstance(found, dict) or found.keys() != kinds.keys():
         return None
-    return Holder(**found) if all(type(found[name]) is kind for name, kind in kinds.items()) else None
+    if not all(type(found[name]) is kind for name, kind in kinds.items()) or not 0 < found["pid"] < _PIDS:
+        return None
+    return Holder(**{**found, "host": plain(found["host"], _SHOWN), "system": plain(found["system"], _SHOWN)})
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from harness import heartbeats
 from harness.claims import Claims
+from harness.errors import StoreError
 from harness.heartbeats import Holder, myself, read
 from harness.keys import Stage
 from harness.store import Store
@@ -151,6 +153,8 @@ def test_whoever_has_a_stage_done_loses_the_claim_to_the_one_who_does_it(folder)
         "", "{", "[]", "null", '"x"', '{"holder": 3}', '{"holder": {}}', "[" * 100_000, "9" * 5000, "\x00",
         json.dumps({"holder": {"host": 1, "system": "s", "pid": "1", "born": 0}}),
         json.dumps({"label": ["x"], "note": {"a": 1}, "done": "3", "total": True, "holder": None}),
+        json.dumps({"holder": {"host": "h", "system": myself().system, "pid": 2**70, "born": 0}}),
+        json.dumps({"holder": {"host": "h", "system": myself().system, "pid": -1, "born": 0}}),
         json.dumps({"label": "\x1b[31mred\u202e", "since": 3}),
         "x" * (heartbeats.LARGEST + 1),
     ],
@@ -170,19 +174,44 @@ def test_what_nobody_can_have_written_is_somebody_who_falls_silent(folder, impat
 def test_a_claim_made_while_a_dead_ones_is_cleared_is_put_back(folder, monkeypatch):
     """Two runs see the same dead one; the slower must not clear what the faster has claimed since."""
     path, claims = elsewhere(folder), Claims(folder)
-    real = heartbeats.read
-    faster = []
+    dead = read(path)
+    path.unlink()
+    faster = Claims(folder).take(STAGE)
+    claims._clear(path, dead)
+    assert not faster.is_lost
 
-    def overtaken(which):
-        said = real(which)
-        if which == path and not faster:
-            path.unlink()
-            faster.append(Claims(folder).take(STAGE))
-        return said
 
-    monkeypatch.setattr("harness.claims.read", overtaken)
-    claims._clear(path)
-    assert not faster[0].is_lost
+def test_a_claim_stays_lost_though_its_inode_comes_back(folder):
+    """A worker that was frozen wakes: each word of the one that has its stage now is a file with a recycled inode."""
+    frozen = Claims(folder).take(STAGE)
+    doing = Claims(folder).take_over(STAGE)
+    for done in range(6):
+        doing.tell(done, 6, "")
+        assert (frozen.is_lost, doing.is_lost) == (True, False)
+
+
+def test_a_disk_that_refuses_a_claim_is_named_and_nothing_is_left(folder, monkeypatch):
+    claim = Claims(folder).take(STAGE)
+
+    def full(*_: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+    monkeypatch.setattr(Path, "write_bytes", lambda path, _: (path.touch(), full()))
+    claim.tell(1, 2, "on")
+    assert not claim.is_lost
+    claim.end()
+    monkeypatch.setattr(heartbeats, "_packed", full)
+    with pytest.raises(StoreError, match=r"claiming build x in the store .*No space left.*Free space"):
+        Claims(folder).take(STAGE)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_pipe_in_the_place_of_a_claim_is_not_waited_for(folder, impatient):
+    os.mkfifo(folder / f"{STAGE.key}.json")
+    claims = Claims(folder)
+    assert claims.take(STAGE) is None
+    time.sleep(0.4)
+    assert claims.take(STAGE)
 
 
 def test_a_holder_reads_well():
