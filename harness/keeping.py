@@ -8,6 +8,7 @@ unmounted disk, a folder that nobody may read) is kept, until somebody who knows
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -95,12 +96,11 @@ class Need:
         path = folder_of(self.store) / f"{_name(self.record)}.{uuid.uuid4().hex[:16]}.json"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if self._beat:
-                self._beat.tell(content)
-            else:
-                self._beat = take_over(path, content)
+            earlier, self._beat = self._beat, take_over(path, content)
         except OSError as error:
             raise _unwritten(path, error) from error
+        if earlier:  # only now: at no time are they kept for nobody
+            earlier.end()
 
     def settle(self, keys: Iterable[str]) -> None:
         """The record is written and refers to these; what earlier attempts at it needed is no longer needed."""
@@ -111,9 +111,10 @@ class Need:
             raise _unwritten(path, error) from error
         if self._beat:
             self._beat.end()
-        for note in notes(self.store):
-            if note.is_run and note.record == _absolute(self.record) and note.holder and note.holder.is_gone:
-                note.file.unlink(missing_ok=True)
+        for earlier in folder_of(self.store).glob(f"{_name(self.record)}.*.json"):
+            with contextlib.suppress(StoreError, OSError):  # whoever cleans up says which notes nobody can read
+                if (note := _read(earlier)) and note.holder and note.holder.is_gone:
+                    earlier.unlink()
 
 
 def _content(record: Path, keys: Collection[str]) -> dict[str, Any]:
@@ -156,17 +157,20 @@ def _unwritten(path: Path, error: OSError) -> StoreError:
 
 def notes(store: Store) -> list[Note]:
     """Every note of the store. StoreError for one that cannot be understood: what it keeps, nobody could know."""
-    found = []
-    for path in sorted(folder_of(store).glob("[!.]*.json")):
-        try:
-            with path.open("rb") as file:
-                raw = file.read(LARGEST + 1)
-        except FileNotFoundError:  # its run has just ended
-            continue
-        except OSError as error:
-            raise _unreadable(path, str(error.strerror)) from error
-        found.append(_parsed(path, raw))
-    return found
+    paths = sorted(folder_of(store).glob("[!.]*.json"))
+    return [note for path in paths if (note := _read(path))]
+
+
+def _read(path: Path) -> Note | None:
+    """None: its run has just ended."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, str(error.strerror)) from error
+    return _parsed(path, raw)
 
 
 def _parsed(path: Path, raw: bytes) -> Note:

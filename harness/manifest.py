@@ -17,6 +17,7 @@ _FIELDS: Mapping[str, Any] = {
     "key": str, "kind": str, "component": str, "label": str, "finished": str, "seconds": int | float, "files": dict,
     "facts": dict,
 }  # fmt: skip
+_LONGEST = 1e12  # seconds: a greater number would not even become a float
 LARGEST = 64 << 20  # bytes; facts have at most 4 MiB, and files a line each
 
 
@@ -49,12 +50,12 @@ def _is_one(found: Any) -> bool:
     """Does it have every field, of its type? Anybody may have put it there."""
     if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in _FIELDS.items()):
         return False
-    return all(_is_inside(name) and _is_file(value) for name, value in found["files"].items())
+    return found["seconds"] < _LONGEST and all(_is_inside(name) and _is_file(it) for name, it in found["files"].items())
 
 
 def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _is_file(value: Any) -> bool:

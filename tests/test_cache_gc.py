@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -236,6 +237,33 @@ def test_a_run_that_ends_needs_what_its_record_refers_to(store, reports):
     run.record.write_text("")
     run.settle([kept_])
     assert [(note.is_run, note.keys) for note in notes(store)] == [(False, {kept_})]
+
+
+def test_a_run_ends_though_somebody_elses_note_cannot_be_read(store, reports):
+    (key,) = put(store, 1)
+    run = Need(store, reports / "a.records.jsonl")
+    run.add([key])
+    (folder_of(store) / "newer.json").write_text('{"schema": 2}')
+    run.record.write_text("")
+    run.settle([key])
+    (folder_of(store) / "newer.json").unlink()
+    assert [note.is_run for note in notes(store)] == [False]
+
+
+def test_what_a_run_needs_more_is_kept_or_the_run_is_told(store, reports, monkeypatch):
+    one, two = put(store, 1, 2)
+    run = Need(store, reports / "a.records.jsonl")
+    run.add([one])
+    notes(store)[0].file.unlink()  # a clean-up by somebody who knew better
+    run.add([two])
+    assert [note.keys for note in notes(store)] == [{one, two}]
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match="would not be kept"):
+        run.add(["0" * 64])
 
 
 def test_two_runs_of_one_record_at_once_need_what_each_needs(store, reports):

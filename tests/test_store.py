@@ -124,6 +124,7 @@ def test_entries_of_earlier_versions_have_no_seal_and_count(store):
     "change",
     [
         {"files": {"../../../secret": [1, "x"]}}, {"files": {"/etc/passwd": [1, "x"]}}, {"files": {"a": [1]}},
+        {"files": {"a\0b": [1, "x"]}}, {"seconds": 10**400},
         {"files": {"a": ["1", "x"]}}, {"files": [["a", 1, "x"]]}, {"facts": None}, {"label": 7}, {"seconds": "1"},
         {"key": "0" * 64},
     ],

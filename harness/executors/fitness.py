@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.assets import bundled_here
+from harness.heartbeats import read, take_over
 from harness.keys import Stage, canonical
 from harness.store import Store, write_atomic
 
@@ -30,11 +31,11 @@ _SHOWN = 3  # differing versions in a message
 def asking(store: Store) -> Iterator[str]:
     """A token, in a file of the store for as long as this lasts: who sees it sees the same store."""
     token = uuid.uuid4().hex
-    write_atomic(_sign(store, token), token)
+    beat = take_over(_sign(store, token), {"sign": token})  # it beats: a clean-up leaves it to workers that come late
     try:
         yield token
     finally:
-        _sign(store, token).unlink(missing_ok=True)
+        beat.end()
 
 
 def _sign(store: Store, token: str) -> Path:
@@ -71,14 +72,13 @@ def described(question: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sees(store: Store, token: str) -> bool:
     """Can it read what the run has written there, and write there itself?"""
+    said, mine = read(_sign(store, token)), _sign(store, uuid.uuid4().hex)
     try:
-        seen = _sign(store, token).read_text(encoding="utf-8") == token
-        mine = _sign(store, uuid.uuid4().hex)
         write_atomic(mine, "")
         mine.unlink()
     except OSError:
         return False
-    return seen
+    return said is not None and said.content.get("sign") == token
 
 
 def own_versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.assets import bundled_here
 from harness.claims import Claim, Claims
+from harness.errors import in_a_line, refused
 from harness.executors import Event
 from harness.executors.local import LocalExecutor
 from harness.keys import Stage, stage_from_json
@@ -71,11 +72,15 @@ def do_job(text: str, share: Share, where: str = "") -> str:
     """
     job = job_from_text(text)
     store = Store(job.store)
-    claim = Claims(store.claims).take_over(job.stage, where)
     try:
-        return json.dumps(asdict(_done(job, store, share, claim)))
-    finally:
-        claim.end()
+        claim = Claims(store.claims).take_over(job.stage, where)
+        try:
+            event = _done(job, store, share, claim)
+        finally:
+            claim.end()
+    except OSError as error:  # of this machine's disk: an executor would take it for the network's
+        event = Event(kind="failed", key=job.stage.key, reason=refused(error) or in_a_line(error))
+    return json.dumps(asdict(event))
 
 
 def _done(job: Job, store: Store, share: Share, claim: Claim) -> Event:
@@ -102,7 +107,19 @@ def _worked(job: Job, store: Store, share: Share, claim: Claim) -> Event:
 
 def _watched(job: Job, executor: LocalExecutor, claim: Claim) -> Event:
     stage = replace(job.stage, options=_options_here(job.stage.options))
-    executor.submit(stage)
+    try:
+        executor.submit(stage)
+        event = _ended(executor, claim)
+    except BaseException:
+        _close(executor)  # what it is at would end as the next stage
+        raise
+    if event is None:
+        _close(executor)
+    return event or Event(kind="failed", key=stage.key, reason=STOPPED)
+
+
+def _ended(executor: LocalExecutor, claim: Claim) -> Event | None:
+    """How the stage ended; None: somebody took its claim away."""
     looked = time.monotonic()
     while True:
         for event in executor.wait(_LOOK_S):
@@ -113,8 +130,7 @@ def _watched(job: Job, executor: LocalExecutor, claim: Claim) -> Event:
         if time.monotonic() - looked >= _LOOK_S:
             looked = time.monotonic()
             if claim.is_lost:
-                _close(executor)
-                return Event(kind="failed", key=stage.key, reason=STOPPED)
+                return None
 
 
 def _options_here(options: Mapping[str, Any]) -> dict[str, Any]:
