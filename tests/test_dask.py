@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from harness import heartbeats
 from harness.claims import Claims
 from harness.errors import PluginError
 from harness.executors.fitness import asked, asking, described, faults, homeless, misfit, own_versions
+from harness.executors.remote import Job, Share, do_job, event_from_text
 from harness.keys import Stage
 from harness.plan import Plan
 from harness.runner import Runner
@@ -300,6 +302,24 @@ def test_a_worker_that_does_not_share_the_store(store, tmp_path):
         (line,) = faults("worker w", found, question)
         assert line.startswith(f"worker w does not share the store: there is no '{store.root}'")
     assert list(store.claims.iterdir()) == []
+
+
+def test_the_sign_of_a_store_beats_so_that_no_clean_up_takes_it(store):
+    with asking(store) as token:
+        (sign,) = store.claims.iterdir()
+        os.utime(sign, (1.0, 1.0))
+        deadline = time.monotonic() + 20
+        while sign.stat().st_mtime == 1.0:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert described(asked(store, token, []))["sees"]
+
+
+def test_a_disk_that_refuses_a_worker_is_not_taken_for_a_lost_worker(store):
+    shutil.rmtree(store.claims)
+    event = event_from_text(do_job(Job(stage=work(1), store=store.root).text(), Share(1, 1)))
+    assert event.kind == "failed"
+    assert event.reason.startswith("FileNotFoundError")
 
 
 def test_nobody_is_at_the_scheduler(tmp_path, store, environment):

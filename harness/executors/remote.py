@@ -107,19 +107,7 @@ def _worked(job: Job, store: Store, share: Share, claim: Claim) -> Event:
 
 def _watched(job: Job, executor: LocalExecutor, claim: Claim) -> Event:
     stage = replace(job.stage, options=_options_here(job.stage.options))
-    try:
-        executor.submit(stage)
-        event = _ended(executor, claim)
-    except BaseException:
-        _close(executor)  # what it is at would end as the next stage
-        raise
-    if event is None:
-        _close(executor)
-    return event or Event(kind="failed", key=stage.key, reason=STOPPED)
-
-
-def _ended(executor: LocalExecutor, claim: Claim) -> Event | None:
-    """How the stage ended; None: somebody took its claim away."""
+    executor.submit(stage)
     looked = time.monotonic()
     while True:
         for event in executor.wait(_LOOK_S):
@@ -130,7 +118,8 @@ def _ended(executor: LocalExecutor, claim: Claim) -> Event | None:
         if time.monotonic() - looked >= _LOOK_S:
             looked = time.monotonic()
             if claim.is_lost:
-                return None
+                _close(executor)
+                return Event(kind="failed", key=stage.key, reason=STOPPED)
 
 
 def _options_here(options: Mapping[str, Any]) -> dict[str, Any]:
