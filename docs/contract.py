@@ -116,7 +116,8 @@ def _helpers(described: Container[str]) -> Iterator[Entry]:
     for name in (name for name in harness._MODULES if name not in described):  # noqa: SLF001 - their order
         thing = getattr(harness, name)
         written = f"{name}{_arguments(thing)}" if inspect.isfunction(thing) else name
-        yield Entry(written, ", ".join(thing) if isinstance(thing, tuple) else inspect.getdoc(thing) or "")
+        value = f'"{thing}"' if isinstance(thing, str) else ", ".join(thing) if isinstance(thing, tuple) else ""
+        yield Entry(written, value or inspect.getdoc(thing) or "")
 
 
 def _arguments(function: Callable[..., object]) -> str:
