@@ -19,6 +19,7 @@ from harness.heads.token import stretches
 from harness.specs import Encoded, Head
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+LARGEST = 128 << 20  # bytes of a tokenizer; those of 250,000 tokens have 17 MiB
 SETTINGS = "encoder.json"
 DOC_STRIDE = 128  # tokens, as in the usual fine-tuning on SQuAD
 _PADDING = ("[PAD]", "<pad>")
@@ -285,6 +286,9 @@ def read_tokenizer(path: Path, lowercase: bool = True) -> Tokenizer:
     file = next((candidate for candidate in found if candidate.is_file()), None)
     if file is None:
         msg = f"{path}: no tokenizer there; a folder with tokenizer.json or vocab.txt, or such a file, is needed"
+        raise AssetError(msg)
+    if (size := file.stat().st_size) > LARGEST:
+        msg = f"{file}: not a tokenizer ({size >> 20} MiB, at most {LARGEST >> 20})"
         raise AssetError(msg)
     try:
         tokenizer = Tokenizer.from_file(str(file)) if file.suffix == ".json" else _from_vocab(file, lowercase)

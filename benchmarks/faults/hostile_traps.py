@@ -127,7 +127,8 @@ def _refusal(trap: Trap, given: Path, code: int, text: str) -> Iterator[str]:
         yield "a traceback instead of a sentence: " + text.strip().splitlines()[-1][:200]
     elif code not in (1, 2, 5):
         yield f"exit code {code}"
-    if not any(name in text for name in (str(given), *trap.names)):
+    beside = f"../{given.name}/"  # from a folder beside it
+    if not any(name in text for name in (str(given), beside, *trap.names)):
         yield f"does not name {given}: {text[:200]!r}"
 
 

@@ -26,7 +26,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         msg = f"{file}: cannot be read ({error}); a checkpoint is a folder with config.json and model.safetensors"
         raise AssetError(msg) from error
     asked = sorted({key for key, value in _entries(config) if _is_code(key, value)})
-    many = [f"{key} = {value:.0f}" for key, value in _entries(config) if _is_too_much(key, value)]
+    many = [f"{key} = {str(value)[:20]}" for key, value in _entries(config) if _is_too_much(key, value)]
     if asked or many or not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         what = f"asks for {', '.join(asked)}, and code from a checkpoint is never run" if asked else "has no model_type"
         what = f"{many[0]} is more than any known model has" if many and not asked else what
