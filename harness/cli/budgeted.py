@@ -130,6 +130,7 @@ class Within:
     record: Callable[[Plan, Outcomes], Records]
     fail_fast: bool
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _failed: frozenset[str] = frozenset()  # of the outcomes
     _taken: list[Cell] = field(default_factory=list)  # cells in the order of their turns
     _plan: Plan = field(init=False)  # the whole, with what was planned anew
 
@@ -143,19 +144,20 @@ class Within:
         """
         self._taken = [one.cell for one in self.whole.cells if not one.skipped and self._is_made(one)]
         for number, cells in enumerate(waves(self.whole.cells)):
-            later = [one.cell for one in cells if one.cell not in self._taken]
+            taken = {*self._taken}
+            later = [one.cell for one in cells if one.cell not in taken]
             if number == 0 or (later and self._goes_on):
                 self._wave(number, later, run_plan, executor)
         rest = [one.cell for one in self._undone()]
         if rest and self._goes_on:
             self.keeper.keeps_training = True
-            self._run([*self._taken, *(cell for cell in rest if cell not in self._taken)], self._failed, run_plan)
+            self._run([*dict.fromkeys([*self._taken, *rest])], self._failed, run_plan)
         return self._plan, self._all()
 
     def _wave(self, number: int, cells: Sequence[Cell], run_plan: Pass, executor: Lazily) -> None:
         """Those cells of a wave that fit; further seeds of rows alone whose first one had its turn."""
         begun = {cell.row for cell in self._taken}
-        wanted = [cell for cell in cells if number == 0 or cell.row in begun]
+        wanted = dict.fromkeys(cell for cell in cells if number == 0 or cell.row in begun)
         lost = frozenset(key for key, outcome in self.outcomes.items() if not _done(outcome))
         plan = self._planned([*self._taken, *wanted], lost)
         rank = first_seeds(plan.suite) if number == 0 else self._rank(number)
@@ -191,6 +193,7 @@ class Within:
         known = {key: outcome for key, outcome in self.outcomes.items() if outcome.status != "not run"}
         ran, outcomes = run_plan(plan, known=known, gate=self.keeper)
         self.outcomes |= outcomes
+        self._failed = frozenset(key for key, outcome in self.outcomes.items() if outcome.status == "failed")
         self._plan = self._plan.merged(ran)
         undone = {one.cell for one in self._undone()}  # they had their turn, and get what is left in the end
         self._taken = [cell for cell in cells if cell not in undone]
@@ -213,10 +216,6 @@ class Within:
 
     def _in_turn(self) -> list[CellPlan]:
         return [one for cells in waves(self._plan.cells) for one in cells]
-
-    @property
-    def _failed(self) -> frozenset[str]:
-        return frozenset(key for key, outcome in self.outcomes.items() if outcome.status == "failed")
 
     @property
     def _goes_on(self) -> bool:
