@@ -14,6 +14,7 @@ from harness.errors import printable
 
 
 @click.command(
+    short_help="Say which runs use the store now, and who works on what.",
     epilog="""\b
 Examples:
   harness cache who
