@@ -193,8 +193,9 @@ def problems(run: Running) -> str:
 
 
 def test_an_address_that_does_not_answer(project):
-    words = ("--set", "executor.address=tcp://127.0.0.1:1", "--set", "executor.wait_s=1")
+    words = ("--set", "executor.address=tcp://127.0.0.1:1", "--set", "executor.wait_s=3")
     done = project.harness("run", "toys.toml", "--executor", "dask", *words, code=2)
+    assert "waiting for the scheduler tcp://127.0.0.1:1, at most 3 s …" in done.err
     assert "executor.address tcp://127.0.0.1:1: no scheduler answers there" in done.err
     assert "Start one (`dask scheduler`)" in done.err
     assert "Traceback" not in done.err

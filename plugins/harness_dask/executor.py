@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import threading
 import time
 import uuid
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from distributed import Future
 
 _LOOK_S = 1.0  # between two looks at the claims
+_PATIENCE_S = 2.0  # without a word
 _WORKERS_S = 3.0  # between two looks at the workers: the scheduler says all of them, all of it
 _VISIBLE_S = 60.0  # a network file system may show a finished result so much later
 _GONE_S = 5.0  # nobody works on a stage any more, and no answer came in so long
@@ -364,5 +366,16 @@ def dask_executor(request: ExecutorRequest) -> DaskExecutor:
     address = address_of(params)
     with contextlib.ExitStack() as stack:
         token = stack.enter_context(asking(request.store))
-        cluster = connect(params, address) if address else start_here(request.capacity)
+        cluster = _connected(request, params, address) if address else start_here(request.capacity)
         return DaskExecutor(request, cluster, address, Workers(params, request.say, token), stack.pop_all())
+
+
+def _connected(request: ExecutorRequest, params: DaskParams, address: str) -> Cluster:
+    waiting = f"waiting for the scheduler {address}, at most {params.wait_s:g} s …"
+    patience = threading.Timer(_PATIENCE_S, request.say, (waiting,))
+    patience.daemon = True
+    patience.start()
+    try:
+        return connect(params, address)
+    finally:
+        patience.cancel()
