@@ -81,6 +81,10 @@ class Store:
             if not tag.exists():
                 tag.write_text(TAG)
             wrong = None if self._tried else what_is_wrong(self.staging, self.objects)
+        except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+            where = error.filename or self.root
+            msg = f"the store {self.root} cannot be a folder: {error.strerror} ({where}). Set HARNESS_STORE to another"
+            raise StoreError(msg) from error
         except OSError as error:
             _refused("creating", self.root, error)
         if wrong:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.cli import COMMANDS, cli
+from harness.cli import COMMANDS, cli, doctor_command
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "datasets", "onnxruntime", "onnx", "accelerate", "optimum", "scipy", "pandas")
@@ -175,6 +175,26 @@ def test_doctor_says_what_is_wrong(project):
     )
     assert done.returncode == 1
     assert any(check["state"] == "problem" for check in json.loads(done.stdout)["checks"])
+
+
+def test_a_store_that_cannot_be_one_is_said_by_doctor_and_run(project):
+    assert "renames are whole" in project.harness("doctor").out
+    assert not (project.folder / ".harness").exists()
+    (project.folder / "file").write_text("")
+    there = type(project)(project.folder, {"HARNESS_STORE": "file"})
+    assert "file is no folder; set HARNESS_STORE to another" in there.harness("doctor", code=1).out
+    refused = there.harness("run", "toys.toml", code=3).err
+    assert "the store file cannot be a folder: " in refused
+    assert "Set HARNESS_STORE to another" in refused
+
+
+def test_doctor_tries_the_file_system_of_the_store(monkeypatch, tmp_path):
+    monkeypatch.setenv("HARNESS_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr(doctor_command, "what_is_wrong", lambda *_: "a renamed folder is a copy")
+    found = doctor_command._disk()
+    assert found["state"] == "problem"
+    assert "a renamed folder is a copy. Needed: a file system that" in found["text"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_default_suite_is_found_from_any_folder(tmp_path):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.cli.common import LIBRARIES, open_store
+from harness.errors import refused
 from harness.measuring.energy import find_meter
 from harness.measuring.machine import Machine, detect, versions
 from harness.plugins import Registry, load_registry
+from harness.store_probe import NEEDED, PREFIX, what_is_wrong
 
 LEAST_DISK_GIB = 5.0
 
@@ -66,11 +69,25 @@ def _checks(machine: Machine, registry: Registry, roots: dict[str, str | None]) 
 
 def _disk() -> dict[str, Any]:
     root = open_store().root.absolute()
-    place = next(parent for parent in (root, *root.parents) if parent.exists())
+    place = next(parent for parent in (root, *root.parents) if os.path.lexists(parent))
+    if not place.is_dir():
+        return {"state": "problem", "text": f"store {root}: {place} is no folder; set HARNESS_STORE to another"}
     free = shutil.disk_usage(place).free / 2**30
-    state = "ok" if free >= LEAST_DISK_GIB and os.access(place, os.W_OK) else "problem"
-    writable = "" if os.access(place, os.W_OK) else ", not writable"
-    return {"state": state, "text": f"store {root}: {free:.0f} GiB free{writable}"}
+    wrong = _unfit(place) or ("" if free >= LEAST_DISK_GIB else f"less than {LEAST_DISK_GIB:g} GiB may not last")
+    state, why = ("problem", f"; {wrong}") if wrong else ("ok", ", renames are whole")
+    return {"state": state, "text": f"store {root}: {free:.0f} GiB free{why}"}
+
+
+def _unfit(place: Path) -> str | None:
+    """What the store would be refused for there, as a run finds it; None: nothing."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=place) as folder:
+            kept = Path(folder) / "kept"
+            kept.mkdir()
+            wrong = what_is_wrong(Path(folder), kept)
+    except OSError as error:
+        return f"not writable: {refused(error) or error}"
+    return wrong and f"{wrong}. Needed: {NEEDED}"
 
 
 def _root(name: str, value: str | None) -> dict[str, Any]:
