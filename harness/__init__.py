@@ -13,9 +13,17 @@ if TYPE_CHECKING:
     from harness.claims import AtWork, Claims
     from harness.errors import AssetError, HarnessError, PluginError, StageError, SuiteError, choices, did_you_mean
     from harness.executors import Event, Executor, local_executor
-    from harness.executors.fitness import Description, asked, asking, described, faults, homeless, misfit
+    from harness.executors.fitness import (
+        MachineDescription,
+        describe_machine,
+        machine_faults,
+        machine_question,
+        stage_misfit,
+        stages_without_machine,
+        store_sign,
+    )
     from harness.executors.processes import Guard
-    from harness.executors.remote import STOPPED, Job, Share, do_job, event_from_text
+    from harness.executors.remote import STOPPED, Job, MachineShare, do_job, event_from_text
     from harness.executors.running import run_stage, stage_environment
     from harness.hookspecs import hookimpl
     from harness.keys import Stage, stage_from_json
@@ -83,7 +91,15 @@ _ASSETS = ("lies_in",)
 _ERRORS = ("AssetError", "HarnessError", "PluginError", "StageError", "SuiteError", "choices", "did_you_mean")
 _CLAIMS = ("AtWork", "Claims")
 _EXECUTORS = ("Event", "Executor", "local_executor")
-_FITNESS = ("Description", "asked", "asking", "described", "faults", "homeless", "misfit")
+_FITNESS = (
+    "MachineDescription",
+    "machine_question",
+    "store_sign",
+    "describe_machine",
+    "machine_faults",
+    "stages_without_machine",
+    "stage_misfit",
+)
 _HOOKS = ("hookimpl",)
 _KEYS = ("Stage", "stage_from_json")
 _MACHINE = ("cpu_flags",)
@@ -93,7 +109,7 @@ _REPORTS = (
     "plain_text",
 )  # fmt: skip
 _PROCESSES = ("Guard",)
-_REMOTE = ("STOPPED", "Job", "Share", "do_job", "event_from_text")
+_REMOTE = ("STOPPED", "Job", "MachineShare", "do_job", "event_from_text")
 _RUNNING = ("run_stage", "stage_environment")
 _SHAPES = ("cut_linear",)
 _TEXT = ("TokenizerEncoder", "padding_id", "read_tokenizer", "save_encoder", "train_wordpiece")
@@ -132,7 +148,6 @@ __all__ = [
     "Compressor",
     "CompressorSpec",
     "CriticalTask",
-    "Description",
     "Distiller",
     "DistillerSpec",
     "Encoded",
@@ -147,6 +162,8 @@ __all__ = [
     "HarnessError",
     "Head",
     "Job",
+    "MachineDescription",
+    "MachineShare",
     "MainTable",
     "Marked",
     "Metric",
@@ -164,7 +181,6 @@ __all__ = [
     "Runtime",
     "RuntimeSpec",
     "Session",
-    "Share",
     "SlowTask",
     "Source",
     "SpanOutput",
@@ -180,30 +196,27 @@ __all__ = [
     "TaskSpec",
     "TokenizerEncoder",
     "all_tensors",
-    "asked",
-    "asking",
     "choices",
     "choose_files",
     "cpu_flags",
     "csv_files",
     "cut_linear",
-    "described",
+    "describe_machine",
     "did_you_mean",
     "do_job",
     "empty_model",
     "event_from_text",
-    "faults",
     "fill_model",
-    "homeless",
     "hookimpl",
     "json_files",
     "json_report",
     "lies_in",
     "load_pretrained",
     "local_executor",
+    "machine_faults",
+    "machine_question",
     "main_table",
     "markdown_files",
-    "misfit",
     "padding_id",
     "parameter_facts",
     "plain_text",
@@ -216,6 +229,9 @@ __all__ = [
     "save_pretrained",
     "stage_environment",
     "stage_from_json",
+    "stage_misfit",
+    "stages_without_machine",
+    "store_sign",
     "train_wordpiece",
 ]
 

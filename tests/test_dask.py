@@ -21,8 +21,16 @@ from benchmarks.faults.dask_cluster import Cluster, alive, family, wait_for
 from harness import heartbeats
 from harness.claims import Claims
 from harness.errors import PluginError
-from harness.executors.fitness import asked, asking, described, faults, homeless, misfit, own_versions
-from harness.executors.remote import Job, Share, do_job, event_from_text
+from harness.executors.fitness import (
+    describe_machine,
+    machine_faults,
+    machine_question,
+    own_versions,
+    stage_misfit,
+    stages_without_machine,
+    store_sign,
+)
+from harness.executors.remote import Job, MachineShare, do_job, event_from_text
 from harness.keys import Stage
 from harness.plan import Plan
 from harness.runner import Runner
@@ -294,31 +302,31 @@ def test_a_worker_without_the_offline_root(cluster, store, tmp_path):
 
 
 def test_a_worker_that_does_not_share_the_store(store, tmp_path):
-    with asking(store) as token:
-        question = asked(store, token, [work(1)])
-        assert faults("worker w", described(question), question) == []
+    with store_sign(store) as token:
+        question = machine_question(store, token, [work(1)])
+        assert machine_faults("worker w", describe_machine(question), question) == []
         elsewhere = Store(tmp_path / "another")
         elsewhere.create()
-        found = described({**question, "store": str(elsewhere.root)})
-        (line,) = faults("worker w", found, question)
+        found = describe_machine({**question, "store": str(elsewhere.root)})
+        (line,) = machine_faults("worker w", found, question)
         assert line.startswith(f"worker w does not share the store: there is no '{store.root}'")
     assert list(store.claims.iterdir()) == []
 
 
 def test_the_sign_of_a_store_beats_so_that_no_clean_up_takes_it(store):
-    with asking(store) as token:
+    with store_sign(store) as token:
         (sign,) = store.claims.iterdir()
         os.utime(sign, (1.0, 1.0))
         deadline = time.monotonic() + 20
         while sign.stat().st_mtime == 1.0:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert described(asked(store, token, []))["sees"]
+        assert describe_machine(machine_question(store, token, []))["sees"]
 
 
 def test_a_disk_that_refuses_a_worker_is_not_taken_for_a_lost_worker(store):
     shutil.rmtree(store.claims)
-    event = event_from_text(do_job(Job(stage=work(1), store=store.root).text(), Share(1, 1)))
+    event = event_from_text(do_job(Job(stage=work(1), store=store.root).text(), MachineShare(1, 1)))
     assert event.kind == "failed"
     assert event.reason.startswith("FileNotFoundError")
 
@@ -336,14 +344,14 @@ def test_nobody_is_at_the_scheduler(tmp_path, store, environment):
 def test_fitness_is_judged_by_what_keys_name():
     stage = work(1, libraries={"torch": "2"}, facets={"isa": "x86-64-avx2"})
     machine = {"libraries": {"torch": "2"}, "isa": "x86-64-avx2", "identity": {}}
-    assert misfit(stage, machine) is None
-    assert misfit(stage, {**machine, "isa": "x86-64-avx512_vnni"}) == (
+    assert stage_misfit(stage, machine) is None
+    assert stage_misfit(stage, {**machine, "isa": "x86-64-avx512_vnni"}) == (
         "instructions x86-64-avx512_vnni instead of x86-64-avx2"
     )
-    assert misfit(stage, {**machine, "libraries": {"torch": "3"}}) == "torch 3 instead of 2"
+    assert stage_misfit(stage, {**machine, "libraries": {"torch": "3"}}) == "torch 3 instead of 2"
     one, two = machine, {**machine, "isa": "other"}
-    assert homeless([stage], {"a": two, "b": one}) == []
-    (line,) = homeless([stage, replace(stage, seed=1)], {"a": two})
+    assert stages_without_machine([stage], {"a": two, "b": one}) == []
+    (line,) = stages_without_machine([stage, replace(stage, seed=1)], {"a": two})
     assert line.startswith("no worker may run 'work 1' and 1 more: a has instructions other instead of")
 
 

@@ -18,7 +18,7 @@ from harness.errors import printable
     epilog="""\b
 Examples:
   harness cache who
-  harness cache who --json"""
+  harness cache who --json""",
 )
 @click.option("--json", "as_json", is_flag=True)
 def who(as_json: bool) -> int:

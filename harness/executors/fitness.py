@@ -23,12 +23,12 @@ from harness.heartbeats import read, take_over
 from harness.keys import Stage, canonical
 from harness.store import Store, write_atomic
 
-Description = Mapping[str, Any]  # JSON: it travels
+MachineDescription = Mapping[str, Any]  # JSON: it travels
 _SHOWN = 3  # differing versions in a message
 
 
 @contextlib.contextmanager
-def asking(store: Store) -> Iterator[str]:
+def store_sign(store: Store) -> Iterator[str]:
     """A token, in a file of the store for as long as this lasts: who sees it sees the same store."""
     token = uuid.uuid4().hex
     beat = take_over(_sign(store, token), {"sign": token})  # it beats: a clean-up leaves it to workers that come late
@@ -42,8 +42,8 @@ def _sign(store: Store, token: str) -> Path:
     return store.claims / f".{token}.sign"
 
 
-def asked(store: Store, token: str, stages: Sequence[Stage]) -> dict[str, Any]:
-    """What to ask a machine, as JSON, for `described`; `token`: of `asking`."""
+def machine_question(store: Store, token: str, stages: Sequence[Stage]) -> dict[str, Any]:
+    """What to ask a machine, as JSON, for `describe_machine`; `token`: of `store_sign`."""
     return {
         "store": str(store.root.absolute()),
         "token": token,
@@ -52,7 +52,7 @@ def asked(store: Store, token: str, stages: Sequence[Stage]) -> dict[str, Any]:
     }
 
 
-def described(question: Mapping[str, Any]) -> dict[str, Any]:
+def describe_machine(question: Mapping[str, Any]) -> dict[str, Any]:
     """This machine, for a run elsewhere."""
     from harness.measuring.machine import detect, versions
 
@@ -115,7 +115,9 @@ def _paths(stage: Stage) -> Iterator[str]:
             yield str(asset["path"])
 
 
-def faults(who: str, found: Description, question: Mapping[str, Any], *, any_version: bool = False) -> list[str]:
+def machine_faults(
+    who: str, found: MachineDescription, question: Mapping[str, Any], *, any_version: bool = False
+) -> list[str]:
     """Why a machine may run no stage at all: place, what was found, what to do; empty where it may."""
     if not found["sees"]:
         return [
@@ -143,7 +145,7 @@ def _differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str
     return lines if len(lines) <= _SHOWN else [*lines[:_SHOWN], f"and {len(lines) - _SHOWN} more"]
 
 
-def misfit(stage: Stage, found: Description) -> str | None:
+def stage_misfit(stage: Stage, found: MachineDescription) -> str | None:
     """Why a machine may not run this stage; None where it may."""
     other = {name: found["libraries"].get(name) for name, version in stage.libraries.items()
              if found["libraries"].get(name) != version}  # fmt: skip
@@ -157,11 +159,11 @@ def misfit(stage: Stage, found: Description) -> str | None:
     return None
 
 
-def homeless(stages: Sequence[Stage], machines: Mapping[str, Description]) -> list[str]:
+def stages_without_machine(stages: Sequence[Stage], machines: Mapping[str, MachineDescription]) -> list[str]:
     """Stages that none of the machines may run, by reason; empty where each has a place."""
     lines: dict[str, list[str]] = {}
     for stage in stages:
-        reasons = {who: misfit(stage, found) for who, found in machines.items()}
+        reasons = {who: stage_misfit(stage, found) for who, found in machines.items()}
         if None not in reasons.values():
             first = next(iter(reasons))
             lines.setdefault(f"{first} has {reasons[first]}", []).append(stage.label)

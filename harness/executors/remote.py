@@ -44,7 +44,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Share:
+class MachineShare:
     """What each of `capacity` stages at once may have of a machine; one that is exclusive gets it all."""
 
     threads: int
@@ -64,7 +64,7 @@ def event_from_text(text: str) -> Event:
     return Event(**{**found, "damaged": tuple(found["damaged"])})
 
 
-def do_job(text: str, share: Share, where: str = "") -> str:
+def do_job(text: str, share: MachineShare, where: str = "") -> str:
     """Run the stage on this machine: the `Event` that ends it, as JSON. `where`: what the executor calls this place.
 
     The stage's claim becomes this process's; when somebody takes it away, the work is stopped. What another attempt has
@@ -83,7 +83,7 @@ def do_job(text: str, share: Share, where: str = "") -> str:
     return json.dumps(asdict(event))
 
 
-def _done(job: Job, store: Store, share: Share, claim: Claim) -> Event:
+def _done(job: Job, store: Store, share: MachineShare, claim: Claim) -> Event:
     key = job.stage.key
     if entry := store.entry(key):
         return Event(kind="done", key=key, seconds=entry.seconds)
@@ -96,7 +96,7 @@ def _done(job: Job, store: Store, share: Share, claim: Claim) -> Event:
         return _worked(job, store, share, claim)
 
 
-def _worked(job: Job, store: Store, share: Share, claim: Claim) -> Event:
+def _worked(job: Job, store: Store, share: MachineShare, claim: Claim) -> Event:
     executor = _executor(store, job.limits, share)
     try:
         return _watched(job, executor, claim)
@@ -136,7 +136,7 @@ def _options_here(options: Mapping[str, Any]) -> dict[str, Any]:
 _HERE = threading.local()
 
 
-def _executor(store: Store, limits: Limits, share: Share) -> LocalExecutor:
+def _executor(store: Store, limits: Limits, share: MachineShare) -> LocalExecutor:
     kept: LocalExecutor | None = getattr(_HERE, "kept", None)
     wanted = (store.root, share.threads, share.capacity, limits)
     if kept and (kept.store.root, kept.threads, kept.capacity, kept.limits) == wanted:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness import STOPPED, Claims, Event, ExecutorRequest, Job, PluginError, Stage, asking, event_from_text
+from harness import STOPPED, Claims, Event, ExecutorRequest, Job, PluginError, Stage, event_from_text, store_sign
 from harness_dask.cluster import Cluster, address_of, connect, start_here
 from harness_dask.plugin import DaskParams
 from harness_dask.worker import NOT_ADMITTED, do
@@ -365,7 +365,7 @@ def dask_executor(request: ExecutorRequest) -> DaskExecutor:
     params: DaskParams = request.params
     address = address_of(params)
     with contextlib.ExitStack() as stack:
-        token = stack.enter_context(asking(request.store))
+        token = stack.enter_context(store_sign(request.store))
         cluster = _connected(request, params, address) if address else start_here(request.capacity)
         return DaskExecutor(request, cluster, address, Workers(params, request.say, token), stack.pop_all())
 

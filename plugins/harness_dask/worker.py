@@ -9,21 +9,21 @@ from typing import Any
 import dask
 from distributed import get_worker
 
-from harness import Share, described, do_job
+from harness import MachineShare, describe_machine, do_job
 
 NOT_ADMITTED = ""  # instead of an event
-_SHARES: dict[str, Share] = {}  # a run's token → what its stages may have here
+_SHARES: dict[str, MachineShare] = {}  # a run's token → what its stages may have here
 
 
 def describe(question: Mapping[str, Any]) -> dict[str, Any]:
     """This machine, as JSON."""
-    return described(question)
+    return describe_machine(question)
 
 
 def admit(token: str, threads: int, capacity: int) -> None:
     """The run of this token has found this worker fit."""
     _forget_what_dask_set()
-    _SHARES[token] = Share(threads, capacity)
+    _SHARES[token] = MachineShare(threads, capacity)
 
 
 def _forget_what_dask_set() -> None:

@@ -12,7 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness import Description, PluginError, Stage, asked, faults, homeless, misfit
+from harness import (
+    MachineDescription,
+    PluginError,
+    Stage,
+    machine_faults,
+    machine_question,
+    stage_misfit,
+    stages_without_machine,
+)
 from harness_dask import worker
 from harness_dask.cluster import safe
 from harness_dask.plugin import DaskParams
@@ -42,7 +50,7 @@ class Workers:
     say: Callable[[str], None]
     token: str
     question: Mapping[str, Any] = field(default_factory=dict)
-    fit: dict[str, Description] = field(default_factory=dict)
+    fit: dict[str, MachineDescription] = field(default_factory=dict)
     unfit: dict[str, list[str]] = field(default_factory=dict)  # why
     distrusted: set[str] = field(default_factory=set)  # were silent with a stage
     slots: dict[str, int] = field(default_factory=dict)  # stages at once
@@ -59,7 +67,7 @@ class Workers:
 
     def ask(self, store: Any, stages: Sequence[Stage]) -> None:
         """From now on, workers are looked at for these stages."""
-        self.question = asked(store, self.token, stages)
+        self.question = machine_question(store, self.token, stages)
         self.forget()
 
     def forget(self) -> None:
@@ -133,7 +141,7 @@ class Workers:
             why = [f"{who} cannot run stages: {type(found).__name__}: {str(found)[:200]}; install the harness there"]
         else:
             named = f"worker {who} ({found['host']})"
-            why = [*_open(who), *faults(named, found, self.question, any_version=self.params.allow_versions)]
+            why = [*_open(who), *machine_faults(named, found, self.question, any_version=self.params.allow_versions)]
         if why:
             self.unfit[who] = why
         else:
@@ -153,7 +161,7 @@ class Workers:
                 tell = functools.partial(client.run, worker.admit, self.token, *share, workers=[who])
                 self._telling[who] = _Telling(share, _started(tell))
 
-    def _share(self, found: Description) -> tuple[int, int]:
+    def _share(self, found: MachineDescription) -> tuple[int, int]:
         """Threads of a stage, and how many of them run beside each other."""
         capacity = sum(self.slots[who] for who, other in self.fit.items() if _meet(found, other))
         return max(1, found["cores"] // capacity), capacity
@@ -170,7 +178,7 @@ class Workers:
     def _may(self, stage: Stage, who: str) -> bool:
         key = (tuple(sorted(stage.libraries.items())), repr(sorted(stage.facets.items())), who)
         if key not in self._known:
-            self._known[key] = misfit(stage, self.fit[who]) is None
+            self._known[key] = stage_misfit(stage, self.fit[who]) is None
         return self._known[key]
 
     def needs(self, stage: Stage) -> Mapping[str, float]:
@@ -180,7 +188,9 @@ class Workers:
     def check(self, stages: Sequence[Stage]) -> None:
         """PluginError where a worker is not fit, or a stage would wait for ever."""
         problems = [line for lines in self.unfit.values() for line in lines]
-        problems = problems or [*homeless(stages, {f"worker {who}": found for who, found in self.fit.items()})]
+        problems = problems or [
+            *stages_without_machine(stages, {f"worker {who}": found for who, found in self.fit.items()})
+        ]
         problems += self._unoffered(stages)
         if problems:
             raise PluginError([f"executor dask: {line}" for line in problems])
@@ -196,7 +206,7 @@ class Workers:
         return [_unoffered(label, amount, count) for (label, amount), count in waiting.items()]
 
 
-def _meet(one: Description, other: Description) -> bool:
+def _meet(one: MachineDescription, other: MachineDescription) -> bool:
     """Do they work on the same CPUs? A machine may be divided: SLURM gives each task CPUs of its own."""
     if one["host"] != other["host"]:
         return False
