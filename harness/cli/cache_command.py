@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import click
@@ -21,8 +20,6 @@ from harness.store import MISSING, Store
 
 if TYPE_CHECKING:
     from harness.verifying import Amount, Verdict
-
-THREADS = 4  # hash at once: more wait for the same disk
 
 
 @click.group(
@@ -67,13 +64,11 @@ def verify(recompute: str | None, seed: int) -> int:
     store, slow = open_store(), Slow()
     keys = [folder.name for folder in sorted(store.objects.glob("??/*"))]
     problems = {}
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        found = zip(keys, pool.map(functools.partial(_problem, store), keys), strict=True)
-        for number, (key, problem) in enumerate(found):
-            slow(f"{number} of {len(keys)} entries")
-            if problem:
-                problems[key] = problem
-                click.echo(printable(f"{key[:12]}  {problem}"))
+    for number, (key, problem) in enumerate(store.looked_at(keys, functools.partial(_problem, store))):
+        slow(f"{number} of {len(keys)} entries")
+        if problem:
+            problems[key] = problem
+            click.echo(printable(f"{key[:12]}  {problem}"))
     talk(f"{len(keys)} entries, {len(problems)} damaged" + ("; the next run makes them again" if problems else ""))
     code = 0 if amount is None else _recompute(store, frozenset(problems), amount, seed, slow)
     return 1 if problems else code
