@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import pytest
 from conftest import SUITE, TOY
 
 pytest.importorskip("distributed")
-from benchmarks.faults.dask_cluster import Cluster, alive, family, wait_for
+from benchmarks.faults.dask_cluster import Cluster, alive, family, free_port, wait_for
 from harness import heartbeats
 from harness.claims import Claims
 from harness.errors import PluginError
@@ -36,7 +37,9 @@ from harness.plan import Plan
 from harness.runner import Runner
 from harness.specs import ExecutorRequest
 from harness.store import Store
+from harness_dask import cluster as cluster_module
 from harness_dask import executor as dask_module
+from harness_dask import workers as workers_module
 from harness_dask.cluster import address_of, safe, start_here
 from harness_dask.executor import dask_executor
 from harness_dask.plugin import DaskParams
@@ -503,6 +506,114 @@ def test_a_frozen_worker_is_given_up_and_its_late_result_changes_nothing(fragile
     time.sleep(3)
     assert store.entry(stages[0].key).manifest == before
     assert store.verify(stages[0].key) is None
+
+
+def test_an_idle_worker_that_is_frozen_keeps_no_stage(fragile, store, monkeypatch):
+    monkeypatch.setattr(workers_module, "SILENT_S", 2.0)
+    victim = fragile.start_worker()
+    fragile.start_worker()
+    stages = [work(number) for number in range(6)]
+    with Running(store, stages, address=fragile.address) as running:
+        wait_for(lambda: len(running.executor.cluster.client.scheduler_info(n_workers=-1)["workers"]) == 2)
+        running.check()
+        victim.send_signal(signal.SIGSTOP)
+        found = running.runner.run()
+    assert {outcome.status for outcome in found.values()} == {"ok"}
+    assert ran(fragile) == len(stages)
+
+
+def test_a_worker_that_comes_back_under_its_address_is_looked_at_again(fragile, store):
+    port = str(free_port())
+    first = fragile.start_worker("--worker-port", port)
+    with Running(store, [work(1)], address=fragile.address) as running:
+        running.check()
+        first.kill()
+        first.wait()
+        fragile.start_worker("--worker-port", port)
+        assert {outcome.status for outcome in running.runner.run().values()} == {"ok"}
+
+
+def test_a_stage_waits_for_the_label_that_was_lost(fragile, store):
+    fragile.start_worker()
+    victim = fragile.start_worker("--resources", "GPU=1")
+    with Running(store, [work(1)], address=fragile.address, resources={"prepare": {"GPU": 1}}) as running:
+        wait_for(lambda: len(running.executor.cluster.client.scheduler_info(n_workers=-1)["workers"]) == 2)
+        running.check()
+        victim.kill()
+        known = running.executor.workers
+        wait_for(lambda: not (known.look(running.executor.cluster.client) or len(known.fit) == 2))
+        fragile.start_worker("--resources", "GPU=1")
+        assert {outcome.status for outcome in running.runner.run().values()} == {"ok"}
+
+
+def test_a_scheduler_that_is_frozen_for_good_ends_the_run_in_a_sentence(fragile, store, monkeypatch):
+    monkeypatch.setattr(workers_module, "_SCHEDULER_S", 0.5)
+    monkeypatch.setattr(dask_module, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(cluster_module, "_ENDING_S", 1.0)
+    fragile.start_worker()
+    stages = [work(1, SLOW)]
+    running = Running(store, stages, address=fragile.address, reconnect_s=0.5)
+    running.check()
+    running.executor.submit(stages[0])
+    fragile.scheduler.send_signal(signal.SIGSTOP)
+    with running, pytest.raises(PluginError, match="no scheduler answers there"):
+        waited(running)
+
+
+def test_a_stage_that_another_run_took_over_is_not_a_failure(fragile, store):
+    fragile.start_worker()
+    stages = [work(1, 4 * SLOW)]
+    taken = []
+
+    def take() -> bool:
+        if not taken and begun(store, stages[0].key):
+            Claims(store.claims).stop(stages[0].key)
+            taken.append(True)
+        return bool(taken)
+
+    with Running(store, stages, address=fragile.address) as running:
+        running.check()
+        stepped(running, take)
+        assert {outcome.status for outcome in running.runner.outcomes.values()} == {"ok"}
+        assert [line for line in running.said if "another run has taken it over; it starts again" in line]
+
+
+def test_a_cluster_of_its_own_gets_new_workers_where_all_are_lost(store):
+    stages = [work(1), work(2, SLOW)]
+    killed = []
+
+    def kill() -> bool:
+        if not killed and begun(store, stages[1].key):
+            killed.append(running.executor.cluster.own.process)
+            killed[0].kill()
+        return bool(killed)
+
+    with Running(store, stages) as running:
+        running.check()
+        stepped(running, kill)
+        assert {outcome.status for outcome in running.runner.outcomes.values()} == {"ok"}
+
+
+def test_nothing_of_a_killed_run_with_its_own_cluster_is_left(project):
+    suite = SUITE.replace(
+        'round = ["toy-round"]', 'round = [{ use = "toy-slow", seconds = 600.0, processes = 2 }]'
+    ).replace("seed = [1, 2]", "seed = [1]")
+    project.write(suite)
+    run = project.start("run", "toys.toml", "--executor", "dask", "--workers", "1")
+    wait_for(lambda: len(started_by(project, "time.sleep(613)")) >= 2, 60, "a plugin has started its own")
+    run.kill()
+    run.communicate()
+    wait_for(lambda: not started_by(project), 20, "all of it has ended")
+
+
+def started_by(project, word: str = "") -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            carries = process.environ().get("TOY_RAN") == project.environment["TOY_RAN"]
+            if carries and process.status() != psutil.STATUS_ZOMBIE and word in " ".join(process.cmdline()):
+                found.append(process.pid)
+    return found
 
 
 def test_the_budget_of_retries_ends(fragile, store):

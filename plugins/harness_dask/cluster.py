@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import Guard, PluginError
 from harness_dask.plugin import DaskParams
+from harness_dask.waiting import within
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster, Security
@@ -113,11 +114,10 @@ def _closed(scheduler: LocalCluster) -> None:
 def connect(params: DaskParams, address: str) -> Cluster:
     """A client of the scheduler at a checked address. PluginError when nobody answers there."""
     _, distributed = _libraries()
-    try:
-        client = distributed.Client(
-            address, timeout=params.wait_s, security=_security(params), set_as_default=False, name="harness"
-        )
-    except (OSError, RuntimeError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
+    words = {"timeout": params.wait_s, "security": _security(params), "set_as_default": False, "name": "harness"}
+    client = within(params.wait_s + _ENDING_S, lambda: distributed.Client(address, **words))
+    if isinstance(client, OSError | RuntimeError | TypeError | ValueError):  # TypeError: tls:// without certificates
+        error = client
         first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         msg = (
             f"executor.address {address}: no scheduler answers there ({first}){_hint(params, address)}. Start one "
@@ -125,6 +125,8 @@ def connect(params: DaskParams, address: str) -> Cluster:
             "machine"
         )
         raise PluginError(msg) from error
+    if isinstance(client, Exception):
+        raise client
     return Cluster(client)
 
 

@@ -29,6 +29,7 @@ _LOOK_S = 1.0  # between two looks at the claims
 _PATIENCE_S = 2.0  # without a word
 _WORKERS_S = 3.0  # between two looks at the workers: the scheduler says all of them, all of it
 _VISIBLE_S = 60.0  # a network file system may show a finished result so much later
+_CONNECT_S = 5.0  # that one try to reach a scheduler may take
 _GONE_S = 5.0  # nobody works on a stage any more, and no answer came in so long
 _NO_SCHEDULER = "scheduler-connection-lost"  # Dask's word for why futures are cancelled
 _AT_A_LOOK = 100  # claims that are read
@@ -335,7 +336,7 @@ class DaskExecutor:
         until = time.monotonic() + params.reconnect_s
         while True:
             try:
-                self.cluster = connect(params.model_copy(update={"wait_s": 5.0}), address_of(params))
+                self.cluster = connect(params.model_copy(update={"wait_s": _CONNECT_S}), address_of(params))
                 break
             except PluginError:
                 if time.monotonic() > until:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from harness import (
 from harness_dask import worker
 from harness_dask.cluster import safe
 from harness_dask.plugin import DaskParams
+from harness_dask.waiting import started, within
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -104,7 +104,7 @@ class Workers:
 
     def look(self, client: Client) -> None:
         """Who is there now? New ones are asked what they are. OSError where the scheduler does not say."""
-        there = _within(_SCHEDULER_S, lambda: client.scheduler_info(n_workers=-1)["workers"])
+        there = within(_SCHEDULER_S, lambda: client.scheduler_info(n_workers=-1)["workers"])
         if isinstance(there, Exception):
             raise there
         now = time.monotonic()
@@ -117,7 +117,7 @@ class Workers:
             if who not in self._ids:
                 self._ids[who], self.slots[who] = said["id"], int(said["nthreads"])
                 self.offers[who] = dict(said["resources"])
-                self._answers[who] = _started(functools.partial(_asked, client, who, self.question))
+                self._answers[who] = started(functools.partial(_asked, client, who, self.question))
         if self._take_answers():
             self._known = {}
         self._admit(client)
@@ -159,7 +159,7 @@ class Workers:
         for who, share in self._shares.items():
             if self._admitted.get(who) != share and who not in self._telling:
                 tell = functools.partial(client.run, worker.admit, self.token, *share, workers=[who])
-                self._telling[who] = _Telling(share, _started(tell))
+                self._telling[who] = _Telling(share, started(tell))
 
     def _share(self, found: MachineDescription) -> tuple[int, int]:
         """Threads of a stage, and how many of them run beside each other."""
@@ -217,28 +217,6 @@ def _asked(client: Client, who: str, question: Mapping[str, Any]) -> Any:
     """What a worker says of itself, or the exception that came instead."""
     found = client.run(worker.describe, question, workers=[who], on_error="return")
     return found.get(who, OSError("it has gone"))
-
-
-def _started(call: Callable[[], Any]) -> queue.SimpleQueue[Any]:
-    """Where the result of a call will be, or the exception that it raised."""
-    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            answers.put(call())
-        except Exception as error:
-            answers.put(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return answers
-
-
-def _within(seconds: float, call: Callable[[], Any]) -> Any:
-    """What a call returns, or the exception that it raises; a TimeoutError where it takes longer."""
-    try:
-        return _started(call).get(timeout=seconds)
-    except queue.Empty:
-        return TimeoutError(f"no answer in {seconds:g} s")
 
 
 def _unoffered(label: str, amount: float, count: int) -> str:
