@@ -68,7 +68,7 @@ def note(divisions: Sequence[Division], store: Store) -> None:
 def _begun(stage: Stage, store: Store) -> int | None:
     try:
         found = json.loads((store.scratch / stage.key / _NOTE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # somebody else on a shared store may have written it
         return None
     return found if isinstance(found, int) and 1 < found <= MOST else None
 
