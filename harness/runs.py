@@ -15,7 +15,7 @@ from harness.heartbeats import SILENT_S, Beat, Holder, Said, begin, read
 from harness.plain import plain
 from harness.store import Store
 
-_TELL_S = 2.0  # between two words of how far it is
+_TELL_S = 0.2  # between two words of how far it is
 _LEFT = 10 * SILENT_S  # seconds without a beat, by the file server's clock: enough to say so, decides nothing
 
 

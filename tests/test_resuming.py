@@ -106,3 +106,9 @@ def test_a_store_that_takes_no_announcement_stops_no_run(store):
     store.runs.rmdir()
     with runs.announced(store, "toys", 3) as run:
         run.finished("a")
+
+
+@pytest.mark.parametrize("command", ["ls", "who", "verify"])
+def test_a_store_that_is_not_there_is_no_sound_one(project, command):
+    done = project.harness("cache", command, code=5)
+    assert "there is no store at .harness: run a suite here first, or set HARNESS_STORE" in done.err

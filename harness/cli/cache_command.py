@@ -12,7 +12,7 @@ import click
 from harness.cli.cache_gc import gc
 from harness.cli.cache_ls import ls
 from harness.cli.cache_who import who as at_work
-from harness.cli.common import Slow, open_store, talk
+from harness.cli.common import Slow, existing_store, talk
 from harness.errors import NothingSelected, StoreError, printable
 from harness.measuring.machine import detect, versions
 from harness.plugins import load_registry
@@ -61,7 +61,7 @@ def verify(recompute: str | None, seed: int) -> int:
     from harness.verifying import read_amount
 
     amount = None if recompute is None else read_amount(recompute)
-    store, slow = open_store(), Slow()
+    store, slow = existing_store(), Slow()
     keys = [folder.name for folder in sorted(store.objects.glob("??/*"))]
     problems = {}
     for number, (key, problem) in enumerate(store.looked_at(keys, functools.partial(_problem, store))):

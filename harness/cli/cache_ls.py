@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from harness.cli.common import open_store, talk
+from harness.cli.common import existing_store, talk
 from harness.errors import printable
 from harness.estimate import duration
 from harness.keeping import notes
@@ -61,7 +61,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True)
 def ls(sort: str, as_json: bool) -> int:
     """List the entries: size, what they cost to make, age, how many records refer to them; then the same by kind."""
-    rows = sorted(_rows(open_store()), key=_ORDERS[sort])
+    rows = sorted(_rows(existing_store()), key=_ORDERS[sort])
     if as_json:
         click.echo(json.dumps([row.as_json() for row in rows], ensure_ascii=False, indent=1))
         return 0

@@ -9,7 +9,7 @@ import click
 
 from harness import runs
 from harness.claims import AtWork, Claims
-from harness.cli.common import open_store, talk
+from harness.cli.common import existing_store, talk
 from harness.errors import printable
 
 
@@ -27,7 +27,7 @@ def who(as_json: bool) -> int:
     It is read from files that are touched every few seconds. A process of another machine that died a moment ago is
     still listed; runs that were left by a dead process are marked.
     """
-    store = open_store()
+    store = existing_store()
     going, working = runs.found(store), Claims(store.claims).all()
     if as_json:
         facts = {

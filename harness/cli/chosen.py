@@ -41,7 +41,8 @@ class Chosen:
         schema, name = self.entry.spec.params, self.entry.spec.name
         known = words(schema)
         if (self.text or self.more) and not known:
-            msg = f"{self.option} {name}: '{name}' has no parameters, got '{self.text or self.more[0]}'"
+            other = "; another one is chosen with --executor NAME" if self.more else ""
+            msg = f"{self.option} {name}: '{name}' has no parameters, got '{self.text or self.more[0]}'{other}"
             raise PluginError(msg)
         raw = _read(self.text, known)
         for assignment in self.more:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.errors import SuiteError, printable
+from harness.errors import NothingSelected, SuiteError, printable
 from harness.store import Store
 
 if TYPE_CHECKING:
@@ -149,6 +149,17 @@ def cores() -> int:
 def usual_workers() -> int:
     """How many stages run at once on this machine where nobody says."""
     return min(cores(), 4)
+
+
+def existing_store() -> Store:
+    """The same, where there is one. NothingSelected otherwise: nothing was looked at, which is no good news."""
+    store = open_store()
+    if not store.objects.is_dir():
+        msg = (
+            f"there is no store at {store.root}: run a suite here first, or set HARNESS_STORE to the one that is meant"
+        )
+        raise NothingSelected(msg)
+    return store
 
 
 def talk(text: str) -> None:
