@@ -292,6 +292,7 @@ def test_states_of_other_units_are_no_states_of_these(taught):
 
 
 def test_an_empty_store_is_5(project):
+    Store(project.folder / ".harness").create()
     assert "nothing could be compared" in project.harness("cache", "verify", "--recompute", "1%", code=5).err
 
 

@@ -133,9 +133,8 @@ def _sum(keep: Kept, went: Removal, rest: Removal, *, dry: bool) -> None:
     did = "would free" if dry else "freed"
     talk(f"{did} {went.mib + rest.mib:,.0f} MiB: {', '.join(parts) or 'nothing to remove'}")
     runs = sum(note.is_run for note in keep.notes)
-    talk(
-        f"{len(keep.keys)} results are kept for {len(keep.notes) - runs} noted records and {runs} {'run' if runs == 1 else 'runs'}"
-    )
+    going = f"{runs} {'run' if runs == 1 else 'runs'}"
+    talk(f"{len(keep.keys)} results are kept for {len(keep.notes) - runs} noted records and {going}")
     for note in keep.released[:SHOWN]:
         talk(f"no longer kept: what {note.record} referred to{' (its run was stopped)' if note.is_run else ''}")
     for note in keep.unseen[:SHOWN]:
