@@ -17,6 +17,7 @@ from benchmarks import (
     preparing,
     quickstart,
     records,
+    recovery,
     recurrences,
     scaffold,
     scoring,
@@ -48,6 +49,7 @@ ALL = {
     "quickstart": quickstart,
     "chains": chains,
     "cluster": cluster,
+    "recovery": recovery,
 }
 
 for name in sys.argv[1:] or ALL:

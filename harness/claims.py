@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError, refused
-from harness.heartbeats import Beat, Holder, Said, Watch, begin, read, take_over
+from harness.heartbeats import LINE, Beat, Holder, Said, Watch, begin, read, take_over
 from harness.keys import Stage
-from harness.plain import plain
-
-_NOTE = 200  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +44,7 @@ class Claim:
 
     def tell(self, done: int, total: int, note: str) -> None:
         """How far the work is."""
-        self.content = {**self.content, "done": done, "total": total, "note": note[:_NOTE]}
+        self.content = {**self.content, "done": done, "total": total, "note": note[:LINE]}
         self.beat.tell(self.content)
 
     def end(self) -> None:
@@ -92,7 +88,7 @@ class Claims:
         said = read(path)
         if said is None or not self._watch.alive(path, said):
             return None
-        return _at_work(said.content, said.holder)
+        return _at_work(said)
 
     def all(self) -> list[AtWork]:
         """Everybody at work, by what their stages are called; of processes elsewhere, those that may have died too."""
@@ -123,14 +119,13 @@ def _content(stage: Stage) -> dict[str, Any]:
     return {"label": stage.label, "since": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
-def _at_work(content: Mapping[str, Any], holder: Holder | None) -> AtWork:
-    texts = {name: _text(content.get(name)) for name in ("label", "since", "note", "where")}
-    return AtWork(holder=holder, done=_count(content.get("done")), total=_count(content.get("total")), **texts)
-
-
-def _text(value: object) -> str:
-    return plain(value, _NOTE) if isinstance(value, str) else ""
-
-
-def _count(value: object) -> int:
-    return value if type(value) is int else 0
+def _at_work(said: Said) -> AtWork:
+    return AtWork(
+        holder=said.holder,
+        label=said.text("label"),
+        since=said.text("since"),
+        done=said.count("done"),
+        total=said.count("total"),
+        note=said.text("note"),
+        where=said.text("where"),
+    )

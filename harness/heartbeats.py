@@ -23,6 +23,7 @@ from harness.plain import plain
 
 BEAT_S = 2.0  # between two touches
 SILENT_S = 20.0  # one that has not moved for so long counts as left
+LINE = 200  # characters of a text
 LARGEST = 2**16  # bytes: what is longer was not written by this module
 _SHOWN = 200  # characters of a name
 _PIDS = 2**31  # no process has a greater number, and the kernel takes none
@@ -227,6 +228,16 @@ class Said:
     content: Mapping[str, Any]
     holder: Holder | None  # None: it does not say, or is not whole
     mark: tuple[int, int]  # moves while the holder lives
+
+    def text(self, name: str) -> str:
+        """One printable line, "" where it says none."""
+        value = self.content.get(name)
+        return plain(value, LINE) if isinstance(value, str) else ""
+
+    def count(self, name: str) -> int:
+        """A whole number, 0 where it says none."""
+        value = self.content.get(name)
+        return value if type(value) is int else 0
 
 
 def read(path: Path) -> Said | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.heartbeats import SILENT_S, Beat, Holder, Said, begin, read
-from harness.plain import plain
 from harness.store import Store
 
 _TELL_S = 0.2  # between two words of how far it is
@@ -20,7 +19,7 @@ _LEFT = 10 * SILENT_S  # seconds without a beat, by the file server's clock: eno
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Run:
     """A run that has not come to its end."""
 
     path: Path
@@ -67,30 +66,30 @@ def announced(store: Store, name: str, stages: int) -> Iterator[Announced]:
             beat.end()
 
 
-def found(store: Store) -> list[Found]:
+def found(store: Store) -> list[Run]:
     """All that have not ended, the oldest first."""
     now = _server_time(store)
     runs = [(path, said) for path in store.runs.glob("[0-9a-f]*.json") if (said := read(path))]
-    return sorted((_found(path, said, now) for path, said in runs), key=lambda one: one.since)
+    return sorted((_run(path, said, now) for path, said in runs), key=lambda one: one.since)
 
 
-def forget(run: Found) -> None:
+def forget(run: Run) -> None:
     """Remove what a dead one left: it has been said."""
     with contextlib.suppress(OSError):
         run.path.unlink()
 
 
-def _found(path: Path, said: Said, now: float) -> Found:
+def _run(path: Path, said: Said, now: float) -> Run:
     gone = said.holder is not None and said.holder.is_gone
     silent = now - said.mark[1] / 1e9 > _LEFT
-    return Found(
+    return Run(
         path=path,
-        name=_text(said.content, "name"),
+        name=said.text("name"),
         goes_on=not (gone or silent),
         holder=said.holder,
-        since=_text(said.content, "since") or "some time",
-        done=_count(said.content, "done"),
-        stages=_count(said.content, "stages"),
+        since=said.text("since") or "some time",
+        done=said.count("done"),
+        stages=said.count("stages"),
     )
 
 
@@ -104,13 +103,3 @@ def _server_time(store: Store) -> float:
     except OSError:
         return time.time()
     return now
-
-
-def _text(content: Mapping[str, Any], name: str) -> str:
-    value = content.get(name)
-    return plain(value, 200) if isinstance(value, str) else ""
-
-
-def _count(content: Mapping[str, Any], name: str) -> int:
-    value = content.get(name)
-    return value if type(value) is int else 0

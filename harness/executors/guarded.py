@@ -87,6 +87,17 @@ class Guarded:
             return replace(event, kind="failed", reason=reason)
         return event
 
+    @property
+    def stops(self) -> bool:
+        """Can the executor end one stage?"""
+        return hasattr(self.executor, "stop")
+
+    def stop(self, key: str) -> None:
+        """As the executor's, where it has one."""
+        self._running.discard(key)
+        with _named(self.title):
+            self.executor.stop(key)  # type: ignore[attr-defined]
+
     def close(self) -> None:
         """As the executor's."""
         with _named(self.title):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.executors import Event, Executor
+from harness.executors.guarded import Guarded
 from harness.keys import Stage
 
 
@@ -49,7 +50,8 @@ class Lazily:
     @property
     def stops(self) -> bool:
         """Can it end a stage?"""
-        return hasattr(self.executor, "stop")
+        made = self.executor
+        return made.stops if isinstance(made, Guarded) else hasattr(made, "stop")
 
     def stop(self, key: str) -> None:
         """As the executor's; nothing where it has none."""

@@ -368,7 +368,9 @@ def dask_executor(request: ExecutorRequest) -> DaskExecutor:
     with contextlib.ExitStack() as stack:
         token = stack.enter_context(store_sign(request.store))
         cluster = _connected(request, params, address) if address else start_here(request.capacity)
-        return DaskExecutor(request, cluster, address, Workers(params, request.say, token), stack.pop_all())
+        workers = Workers(params, request.say, token)
+        workers.ask(request.store, ())  # until `check` names the stages; whoever asks nothing before may submit, too
+        return DaskExecutor(request, cluster, address, workers, stack.pop_all())
 
 
 def _connected(request: ExecutorRequest, params: DaskParams, address: str) -> Cluster:
